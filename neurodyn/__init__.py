@@ -1,0 +1,1 @@
+"""neurodyn: from a recording to the dynamics that produced it."""

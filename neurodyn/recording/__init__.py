@@ -1,0 +1,1 @@
+"""What a recording is: kinds, constructors, validation and storage."""
