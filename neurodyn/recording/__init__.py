@@ -1,1 +1,47 @@
 """What a recording is: kinds, constructors, validation and storage."""
+
+from neurodyn.recording.access import (
+    describe,
+    masked_counts,
+    names,
+    physical,
+    pick,
+    unit_spike_times,
+)
+from neurodyn.recording.build import (
+    behavior,
+    bold,
+    counts,
+    recording,
+    regular_time,
+    results,
+    signal,
+    spikes,
+    spikes_from_units,
+    trials,
+)
+from neurodyn.recording.store import load, save
+from neurodyn.recording.validate import faults, validate
+
+__all__ = [
+    "behavior",
+    "bold",
+    "counts",
+    "describe",
+    "faults",
+    "load",
+    "masked_counts",
+    "names",
+    "physical",
+    "pick",
+    "recording",
+    "regular_time",
+    "results",
+    "save",
+    "signal",
+    "spikes",
+    "spikes_from_units",
+    "trials",
+    "unit_spike_times",
+    "validate",
+]
