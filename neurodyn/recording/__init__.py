@@ -9,17 +9,14 @@ from neurodyn.recording.access import (
     unit_spike_times,
 )
 from neurodyn.recording.build import (
-    behavior,
-    bold,
     counts,
     recording,
-    regular_time,
     results,
-    signal,
     spikes,
     spikes_from_units,
     trials,
 )
+from neurodyn.recording.sampled import behavior, bold, regular_time, signal
 from neurodyn.recording.store import load, save
 from neurodyn.recording.validate import faults, validate
 

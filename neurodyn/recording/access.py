@@ -15,7 +15,7 @@ def names(recording: xr.DataTree) -> dict[str, list[str]]:
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> names(build.recording([build.trials([0.0], [1.0])]))
     {'trials': ['']}
     """
@@ -46,7 +46,7 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> tree = build.recording([build.trials([0.0], [1.0])])
     >>> pick(tree, "trials").sizes["trial"]
     1
@@ -74,7 +74,8 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
     chosen = choices[0] if name is None else name
     if chosen not in choices:
         raise EmptySelectionError(f"no {kind} of name {chosen!r}", hint=suggest(chosen, choices))
-    node = recording[f"{kind}/{chosen}"] if chosen else recording[kind]
+    node = recording.children[kind]
+    node = node.children[chosen] if chosen else node
     return node.to_dataset(inherit=False)
 
 
@@ -88,7 +89,7 @@ def masked_counts(counts: xr.Dataset) -> xr.DataArray:
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> ds = build.counts([[1], [2]], bin_size=0.1, observed=[True, False])
     >>> masked_counts(ds).values.ravel().tolist()
     [1.0, nan]
@@ -107,7 +108,7 @@ def physical(signal: xr.Dataset) -> xr.DataArray:
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> physical(build.signal([[2]], sampling_rate=1.0, scale_factor=0.5)).item()
     1.0
     """
@@ -115,8 +116,12 @@ def physical(signal: xr.Dataset) -> xr.DataArray:
     scale = raw.attrs.get("scale_factor", 1.0)
     if "channel_conversion" in signal.coords:
         scale = scale * signal["channel_conversion"]
-    values = (raw.astype(np.float64) * scale + raw.attrs.get("add_offset", 0.0)).astype(np.float32)
-    return values.transpose(*raw.dims).assign_attrs(units=raw.attrs.get("units", ""))
+    values: xr.DataArray = raw.astype(np.float64) * scale + raw.attrs.get("add_offset", 0.0)
+    return (
+        values.astype(np.float32)
+        .transpose(*raw.dims)
+        .assign_attrs(units=raw.attrs.get("units", ""))
+    )
 
 
 def unit_spike_times(spikes: xr.Dataset, unit: str) -> np.ndarray:
@@ -129,7 +134,7 @@ def unit_spike_times(spikes: xr.Dataset, unit: str) -> np.ndarray:
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> unit_spike_times(build.spikes_from_units({"a": [0.1], "b": [0.2, 0.3]}), "b")
     array([0.2, 0.3])
     """
@@ -147,7 +152,7 @@ def describe(recording: xr.DataTree) -> str:
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> print(describe(build.recording([build.trials([0.0], [1.0])], subject="J")))
     recording  subject=J
       trials   1 trial: start, stop

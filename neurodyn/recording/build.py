@@ -1,4 +1,7 @@
-"""The only constructors of recordings: arrays in, checked labelled datasets out."""
+"""Constructors of spikes, counts, trials and recordings: arrays in, checked datasets out.
+
+Sampled series are built in :mod:`neurodyn.recording.sampled`; nothing else makes recordings.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,20 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn.errors import DataError
+from neurodyn.recording.labels import Columns, as_columns, as_labels, as_trial_labels, as_variable
 from neurodyn.recording.schema import SCHEMA_VERSION
 from neurodyn.recording.validate import validate
 
 __all__ = [
-    "behavior",
-    "bold",
     "counts",
     "recording",
-    "regular_time",
     "results",
-    "signal",
     "spikes",
     "spikes_from_units",
     "trials",
 ]
 
 NANOSECOND_TICKS = 1e9
-LONGEST_PLAIN_INDEX = 2**25
-Columns = Mapping[str, ArrayLike]
 
 
 def spikes(
@@ -82,9 +80,9 @@ def spikes(
     (3, 2)
     """
     sizes = np.asarray(row_size, dtype=np.int64)
-    labels = _labels(range(sizes.size) if unit is None else unit)
+    ids = as_labels(range(sizes.size) if unit is None else unit)
     variables: dict[str, Any] = {
-        "spike_time": _lazy_or_array(spike_time, ("spike",), np.float64),
+        "spike_time": as_variable(spike_time, ("spike",), np.float64),
         "row_size": ("unit", sizes, {"sample_dimension": "spike"}),
     }
     if observed is not None:
@@ -94,7 +92,7 @@ def spikes(
         variables["obs_row_size"] = ("unit", np.asarray(obs_row_size, np.int64))
     ds = xr.Dataset(
         variables,
-        coords={"unit": labels, **_columns("unit", unit_columns)},
+        coords={"unit": ids, **as_columns("unit", unit_columns)},
         attrs={"kind": "spikes", "tick_hz": float(tick_hz), **attrs},
     )
     ds["spike_time"].attrs.setdefault("units", "s")
@@ -204,12 +202,12 @@ def counts(
     edges = start + np.arange(n_time) * bin_size if time is None else np.asarray(time, np.float64)
     coords: dict[str, Any] = {
         "time": ("time", edges, {"units": "s"}),
-        "unit": _labels(range(n_units) if unit is None else unit),
-        **_columns("unit", unit_columns),
+        "unit": as_labels(range(n_units) if unit is None else unit),
+        **as_columns("unit", unit_columns),
     }
     if array.ndim == 3:
-        coords["trial"] = _trial_labels(range(array.shape[0]) if trial is None else trial)
-        coords.update(_columns("trial", trial_columns))
+        coords["trial"] = as_trial_labels(range(array.shape[0]) if trial is None else trial)
+        coords.update(as_columns("trial", trial_columns))
     if held_out is not None:
         coords["held_out"] = ("unit", np.asarray(held_out, dtype=bool))
     if forward is not None:
@@ -219,178 +217,6 @@ def counts(
         mask = np.asarray(observed, dtype=bool)
         variables["observed"] = (dims if mask.ndim == array.ndim else dims[: mask.ndim], mask)
     ds = xr.Dataset(variables, coords, {"kind": "counts", "bin_size": float(bin_size), **attrs})
-    validate(ds)
-    return ds
-
-
-def signal(
-    values: Any,
-    *,
-    time: Any = None,
-    sampling_rate: float | None = None,
-    start: float = 0.0,
-    channel: Sequence[object] | NDArray[Any] | None = None,
-    dim: str = "channel",
-    units: str = "",
-    scale_factor: float = 1.0,
-    add_offset: float = 0.0,
-    channel_columns: Columns | None = None,
-    **attrs: Any,
-) -> xr.Dataset:
-    """Build a sampled signal (LFP, EEG, MEG, ECoG, calcium); raw numbers stay raw and lazy.
-
-    Parameters
-    ----------
-    values
-        Samples, shape ``(time, channel)``, or an ``xr.Variable`` that stays lazy.
-    time
-        Sample times [s] of an irregular clock; else give ``sampling_rate``.
-    sampling_rate
-        Samples per second [Hz] of a regular clock that begins at ``start`` [s].
-    channel
-        Labels along ``dim``.
-    dim
-        ``"channel"`` or ``"roi"``.
-    units
-        Physical unit after ``physical = raw * scale_factor + add_offset``.
-    channel_columns
-        Further coordinates of ``dim``: positions, bad flags, ``channel_conversion``.
-    **attrs
-        Further attributes.
-
-    Raises
-    ------
-    SchemaError
-        Naming all faults.
-
-    Examples
-    --------
-    >>> ds = signal(np.zeros((3, 2), "i2"), sampling_rate=1000.0, units="V", scale_factor=1e-6)
-    >>> ds["signal"].dtype, ds["time"].values[-1].item()
-    (dtype('int16'), 0.002)
-    """
-    variable = _lazy_or_array(values, ("time", dim), None)
-    variable.attrs.update(units=units, scale_factor=float(scale_factor))
-    variable.attrs.update(add_offset=float(add_offset))
-    n_time, n_channels = variable.shape
-    if sampling_rate is not None:
-        attrs["sampling_rate"] = float(sampling_rate)
-    labels = _labels(range(n_channels) if channel is None else channel)
-    ds = xr.Dataset(
-        {"signal": variable},
-        {dim: labels, **_columns(dim, channel_columns)},
-        {"kind": "signal", **attrs},
-    ).assign_coords(_clock(n_time, time, sampling_rate, start))
-    validate(ds)
-    return ds
-
-
-def bold(
-    values: Any,
-    *,
-    repetition_time: float,
-    roi: Sequence[object] | NDArray[Any] | None = None,
-    start: float = 0.0,
-    keep: ArrayLike | None = None,
-    confounds: Mapping[str, ArrayLike] | None = None,
-    dim: str = "roi",
-    roi_columns: Columns | None = None,
-    **attrs: Any,
-) -> xr.Dataset:
-    """Build fMRI time series, shape ``(time, roi)`` (or ``voxel``, ``vertex``), float32.
-
-    Parameters
-    ----------
-    values
-        Signal, shape ``(time, roi)``.
-    repetition_time
-        TR [s].
-    keep
-        Frames ``(time,)`` that survive censoring.
-    confounds
-        Nuisance series by name, each ``(time,)``.
-    roi, dim, roi_columns
-        Labels, the name of their dim and further coordinates of it.
-    **attrs
-        Further attributes: atlas, space.
-
-    Raises
-    ------
-    SchemaError
-        Naming all faults.
-
-    Examples
-    --------
-    >>> bold(np.zeros((4, 2)), repetition_time=2.0)["time"].values.tolist()
-    [0.0, 2.0, 4.0, 6.0]
-    """
-    variable = _lazy_or_array(values, ("time", dim), np.float32)
-    n_time, n_rois = variable.shape
-    coords: dict[str, Any] = {dim: _labels(range(n_rois) if roi is None else roi)}
-    coords.update(_columns(dim, roi_columns))
-    variables: dict[str, Any] = {"bold": variable}
-    if keep is not None:
-        coords["keep"] = ("time", np.asarray(keep, dtype=bool))
-    if confounds:
-        table = np.column_stack([np.asarray(v, np.float64) for v in confounds.values()])
-        variables["confounds"] = (("time", "confound"), table)
-        coords["confound"] = _labels(confounds)
-    ds = xr.Dataset(
-        variables, coords, {"kind": "bold", "repetition_time": float(repetition_time), **attrs}
-    ).assign_coords(_clock(n_time, None, 1.0 / repetition_time, start))
-    validate(ds)
-    return ds
-
-
-def behavior(
-    values: Any,
-    *,
-    time: Any = None,
-    sampling_rate: float | None = None,
-    start: float = 0.0,
-    feature: Sequence[object] | NDArray[Any] | None = None,
-    units: str | Sequence[str] = "",
-    **attrs: Any,
-) -> xr.Dataset:
-    """Build a behavioral series ``value(time, feature)`` on its own clock.
-
-    Parameters
-    ----------
-    values
-        Shape ``(time, feature)``, or ``(time,)`` for one feature.
-    time, sampling_rate, start
-        The clock, as in :func:`signal`.
-    feature
-        Labels such as ``["x", "y"]``.
-    units
-        Physical unit, one for all or one per feature.
-    **attrs
-        Further attributes.
-
-    Raises
-    ------
-    SchemaError
-        Naming all faults.
-
-    Examples
-    --------
-    >>> behavior([[0.0, 1.0]], sampling_rate=100.0, feature=["x", "y"]).sizes["feature"]
-    2
-    """
-    if not isinstance(values, xr.Variable):
-        values = np.asarray(values)
-        values = values[:, None] if values.ndim == 1 else values
-    variable = _lazy_or_array(values, ("time", "feature"), None)
-    n_time, n_features = variable.shape
-    names = _labels(range(n_features) if feature is None else feature)
-    per_feature = [units] * n_features if isinstance(units, str) else list(units)
-    if sampling_rate is not None:
-        attrs["sampling_rate"] = float(sampling_rate)
-    ds = xr.Dataset(
-        {"value": variable},
-        {"feature": names, "feature_units": ("feature", _labels(per_feature))},
-        {"kind": "behavior", **attrs},
-    ).assign_coords(_clock(n_time, time, sampling_rate, start))
     validate(ds)
     return ds
 
@@ -431,9 +257,9 @@ def trials(
         {
             "start": ("trial", begin, {"units": "s"}),
             "stop": ("trial", np.asarray(stop, dtype=np.float64), {"units": "s"}),
-            **_columns("trial", columns),
+            **as_columns("trial", columns),
         },
-        {"trial": _trial_labels(range(begin.size) if trial is None else trial)},
+        {"trial": as_trial_labels(range(begin.size) if trial is None else trial)},
         {"kind": "trials", **attrs},
     )
     validate(ds)
@@ -494,71 +320,6 @@ def recording(
     tree = xr.DataTree.from_dict({"/": root, **nodes})
     validate(tree, values=check_values)
     return tree
-
-
-def regular_time(n_samples: int, sampling_rate: float, start: float = 0.0) -> xr.Coordinates:
-    """Return the time coordinate [s] of a regular clock.
-
-    Clocks beyond 2**25 samples become a lazy ``RangeIndex``: select with ``method="nearest"``.
-
-    Examples
-    --------
-    >>> regular_time(3, 10.0)["time"].values.tolist()
-    [0.0, 0.1, 0.2]
-    """
-    if n_samples <= LONGEST_PLAIN_INDEX:
-        time = start + np.arange(n_samples) / sampling_rate
-        return xr.Coordinates({"time": ("time", time, {"units": "s"})})
-    from xarray.indexes import RangeIndex
-
-    stop = start + n_samples / sampling_rate
-    index = RangeIndex.linspace(start, stop, n_samples, endpoint=False, dim="time")
-    return xr.Coordinates.from_xindex(index)
-
-
-def _clock(n_samples: int, time: Any, sampling_rate: float | None, start: float) -> xr.Coordinates:
-    if time is not None:
-        return xr.Coordinates({"time": ("time", np.asarray(time, np.float64), {"units": "s"})})
-    if sampling_rate is None or not np.isfinite(sampling_rate) or sampling_rate <= 0:
-        raise DataError(
-            "a sampled series needs a clock",
-            found=f"sampling_rate={sampling_rate}",
-            expected="time [s], or sampling_rate above 0 [Hz]",
-        )
-    return regular_time(n_samples, sampling_rate, start)
-
-
-def _labels(values: Iterable[object]) -> NDArray[Any]:
-    """Return labels as text in an object array: the one form that storage keeps unchanged."""
-    return np.array([str(value) for value in values], dtype=object)
-
-
-def _trial_labels(values: Iterable[object]) -> NDArray[Any]:
-    array = np.asarray(list(values))
-    return array.astype(np.int64) if array.dtype.kind in "iu" or not array.size else _labels(array)
-
-
-def _columns(dim: str, columns: Columns | None) -> dict[str, Any]:
-    prepared: dict[str, Any] = {}
-    for name, values in (columns or {}).items():
-        if isinstance(values, xr.Variable):
-            prepared[name] = values
-            continue
-        array = np.asarray(values)
-        if array.dtype.kind in "OUST":
-            array = _labels(array.ravel()).reshape(array.shape)
-        extra = tuple(f"{name}_axis{axis}" for axis in range(1, array.ndim))
-        prepared[name] = ((dim, *extra), array)
-    return prepared
-
-
-def _lazy_or_array(values: Any, dims: tuple[str, ...], dtype: Any) -> xr.Variable:
-    if isinstance(values, xr.Variable):
-        return values
-    array = np.asarray(values) if dtype is None else np.asarray(values, dtype=dtype)
-    if array.ndim != len(dims):
-        raise DataError("array has the wrong number of dims", found=array.shape, expected=dims)
-    return xr.Variable(dims, array)
 
 
 def _smallest_counts(array: NDArray[Any]) -> NDArray[Any]:

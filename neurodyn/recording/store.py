@@ -41,7 +41,7 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> ds = build.trials([0.0], [1.0], note=None)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     load(save(ds, Path(folder) / "trials.nc")).attrs

@@ -45,7 +45,7 @@ def validate(data: xr.Dataset | xr.DataTree, *, values: bool = True, where: obje
 
     Examples
     --------
-    >>> from neurodyn.recording import build
+    >>> from neurodyn import recording as build
     >>> validate(build.trials(start=[0.0, 1.0], stop=[0.5, 1.5]))
     """
     found = faults(data, values=values)
@@ -65,9 +65,9 @@ def _tree_faults(tree: xr.DataTree, values: bool) -> Iterator[str]:
             for fault in _dataset_faults(node.to_dataset(inherit=False), values):
                 yield f"{node.path}: {fault}"
         elif node.coords:
-            yield f"{node.path}: inner nodes hold no coordinates, found {sorted(node.coords)}"
+            yield f"{node.path}: inner nodes hold no coordinates, found {list(node.coords)}"
         elif node is not tree and node.data_vars:
-            yield f"{node.path}: inner nodes hold no variables, found {sorted(node.data_vars)}"
+            yield f"{node.path}: inner nodes hold no variables, found {list(node.data_vars)}"
 
 
 def _dataset_faults(ds: xr.Dataset, values: bool) -> Iterator[str]:
