@@ -62,7 +62,7 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
         raise EmptySelectionError(
             f"the recording has no {kind}",
             where=recording.attrs.get("source"),
-            found=", ".join(present) or "nothing",
+            found=", ".join(sorted(present)) or "nothing",
         )
     choices = present[kind]
     if name is None and len(choices) > 1:

@@ -17,8 +17,8 @@ Columns = Mapping[str, ArrayLike]
 
 
 def as_labels(values: Iterable[object]) -> NDArray[Any]:
-    """Return labels as text in an object array."""
-    return np.array([str(value) for value in values], dtype=object)
+    """Return labels as an array of text."""
+    return np.array([str(value) for value in values], dtype=np.str_)
 
 
 def as_trial_labels(values: Iterable[object]) -> NDArray[Any]:

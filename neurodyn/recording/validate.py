@@ -157,7 +157,7 @@ def _spike_value_faults(ds: xr.Dataset, row_size: np.ndarray) -> Iterator[str]:
     owner = np.repeat(np.arange(row_size.size), row_size)
     finite = np.isfinite(time)
     for unit in np.unique(owner[~finite]):
-        yield f"unit {ds['unit'].values[unit]!r}: spike times are not finite"
+        yield f"unit {str(ds['unit'].values[unit])!r}: spike times are not finite"
     within = owner[1:] == owner[:-1]
     for unit in np.unique(owner[1:][within & (np.diff(time) < 0)]):
-        yield f"unit {ds['unit'].values[unit]!r}: spike times are not sorted"
+        yield f"unit {str(ds['unit'].values[unit])!r}: spike times are not sorted"
