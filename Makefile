@@ -1,0 +1,66 @@
+# Two commands for a fresh machine with CPython 3.11+ and pip:
+#   make demo    set up, then simulate, fit and report
+#   make test    set up, then run every test
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of PyTorch.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+WORKERS ?= 2
+
+.PHONY: help demo test test-all test-zarr lint docs bench clean
+
+help:
+	@sed -n '2,4p' Makefile; echo "#   also: test-all test-zarr lint docs bench clean"
+
+.venv/ready: setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "neurodyn needs Python 3.11 or later; try: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) -e .
+	@touch $@
+
+.venv/ready-test: .venv/ready
+	$(PIP) -e '.[dev,fast,remote]'
+	$(PIP) --no-deps nlb-tools==0.0.4
+	@touch $@
+
+.venv/ready-docs: .venv/ready
+	$(PIP) -e '.[docs]'
+	@touch $@
+
+demo: .venv/ready
+	.venv/bin/neurodyn demo --folder demo
+
+lint: .venv/ready-test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/codespell neurodyn tests docs tutorials benchmarks datasets/*.toml *.rst
+	.venv/bin/lint-imports
+
+test: lint
+	.venv/bin/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15 \
+		--cov --cov-report=term:skip-covered
+
+test-all: lint
+	.venv/bin/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'slow or not slow'
+
+.venv-zarr/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-zarr
+	.venv-zarr/bin/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	.venv-zarr/bin/python -m pip install --quiet -e '.[nwb-zarr]' pytest hypothesis
+	@touch $@
+
+test-zarr: .venv-zarr/ready
+	.venv-zarr/bin/python -m pytest -q tests/zarr
+
+docs: .venv/ready-docs
+	.venv/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: .venv/ready-test
+	.venv/bin/python -m benchmarks
+
+clean:
+	rm -rf .venv .venv-zarr build dist docs/_build docs/gallery demo *.egg-info
