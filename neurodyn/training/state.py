@@ -1,0 +1,233 @@
+"""Everything that a run has to remember, and its way into a checkpoint and back."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurodyn.config import to_dict
+from neurodyn.errors import CheckpointMismatchError
+from neurodyn.provenance import versions
+from neurodyn.training.averaging import WeightAverage
+from neurodyn.training.checkpoint import Checkpoint
+from neurodyn.training.config import TrainingConfig
+from neurodyn.training.protocols import Source
+from neurodyn.training.schedules import Monitor
+from neurodyn.windows.samplers import BatchSampler
+
+__all__ = ["TrainingState", "build_optimizer", "fingerprint"]
+
+_log = logging.getLogger(__name__)
+_FORMAT = 1
+_SAMPLED_WINDOWS = 16
+# Settings that may differ when a run is continued: they decide how long, where and how
+# visibly it runs.
+_FREE = frozenset(
+    {
+        "n_steps",
+        "patience",
+        "device",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "on_save_error",
+        "max_skipped",
+        "progress",
+    }
+)
+
+
+class TrainingState:
+    """Network, optimizer, position in the data, scores and averages of one run.
+
+    Parameters
+    ----------
+    network
+        On the device where it is trained; not a wrapper.
+    optimizer
+        Over the parameters of ``network`` that are trained, in their order.
+    training
+        Settings.
+    source
+        Training windows; their fingerprint ties a checkpoint to the data.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        training: TrainingConfig,
+        source: Source,
+    ) -> None:
+        self.network, self.optimizer = network, optimizer
+        self.sampler = BatchSampler(len(source), training.batch_size, training.seed)
+        self.monitor = Monitor(training)
+        decay = training.ema_decay
+        self.average = None if decay is None else WeightAverage(network, decay)
+        self.best: dict[str, Tensor] | None = None
+        self.step = 0
+        self.n_skipped = 0
+        self._identity = _identity(network, training, source)
+
+    def keep_as_best(self) -> None:
+        """Take a copy of the weights that the network holds now."""
+        self.best = _copy(self.network.state_dict())
+
+    def load_final_weights(self) -> None:
+        """Give the network the best weights, else their average, else leave it its own."""
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+        elif self.average is not None:
+            self.average.copy_to_network(self.average.weights)
+
+    def capture(self, random: Mapping[str, Tensor]) -> Checkpoint:
+        """Return a checkpoint of this instant with the given random states."""
+        optimizer = {
+            f"{name}/{key}": value
+            for name, values in self._optimizer_states().items()
+            for key, value in values.items()
+        }
+        parts = {
+            "network": self.network.state_dict(),
+            "optimizer": optimizer,
+            "average": {} if self.average is None else self.average.weights,
+            "best": self.best or {},
+            "random": random,
+        }
+        tensors = {
+            f"{part}/{name}": tensor
+            for part, values in parts.items()
+            for name, tensor in _copy(values).items()
+        }
+        state = {
+            **self._identity,
+            "step": self.step,
+            "n_skipped": self.n_skipped,
+            "sampler": self.sampler.state_dict(),
+            "monitor": self.monitor.state_dict(),
+            "average_updates": 0 if self.average is None else self.average.n_updates,
+            "versions": versions(),
+        }
+        return Checkpoint(self.step, tensors, state)
+
+    def restore(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """Continue from a checkpoint; return its random states.
+
+        Raises
+        ------
+        CheckpointMismatchError
+            If it was written by another network, configuration or format, or on other data.
+        """
+        state = checkpoint.state
+        _refuse_differences(state, self._identity)
+        if state["versions"] != versions():
+            _log.warning("the checkpoint was written by other versions: %s", state["versions"])
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in checkpoint.tensors.items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = tensor
+        self.network.load_state_dict(parts["network"])
+        self._restore_optimizer(parts.get("optimizer", {}))
+        if self.average is not None:
+            for name, weight in self.average.weights.items():
+                weight.copy_(parts["average"][name])
+            self.average.n_updates = state["average_updates"]
+        self.best = parts.get("best")
+        self.step, self.n_skipped = state["step"], state["n_skipped"]
+        self.sampler.load_state_dict(state["sampler"])
+        self.monitor.load_state_dict(state["monitor"])
+        return parts["random"]
+
+    def _trained_names(self) -> list[str]:
+        return [name for name, p in self.network.named_parameters() if p.requires_grad]
+
+    def _optimizer_states(self) -> dict[str, dict[str, Tensor]]:
+        states = self.optimizer.state_dict()["state"]
+        return {name: states.get(i, {}) for i, name in enumerate(self._trained_names())}
+
+    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+        position = {name: i for i, name in enumerate(self._trained_names())}
+        states: dict[int, dict[str, Tensor]] = {}
+        for path, tensor in tensors.items():
+            name, _, key = path.rpartition("/")
+            states.setdefault(position[name], {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimizer that the configuration names, over all trained parameters."""
+    build = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+    return build(
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        lr=training.learning_rate,
+        betas=training.betas,
+        weight_decay=training.weight_decay,
+    )
+
+
+def fingerprint(source: Source) -> str:
+    """Return a hash of the number of windows and of up to 16 of them, evenly spread.
+
+    Other data are told apart without reading all of them; a change confined to other windows
+    is not seen.
+    """
+    n_windows = len(source)
+    spread = np.linspace(0, n_windows - 1, min(n_windows, _SAMPLED_WINDOWS))
+    digest = hashlib.sha256(str(n_windows).encode())
+    for name, tensor in sorted(source.gather(np.unique(spread.astype(np.int64))).items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()
+
+
+def _identity(network: nn.Module, training: TrainingConfig, source: Source) -> dict[str, Any]:
+    settings = {key: value for key, value in to_dict(training).items() if key not in _FREE}
+    weights = {
+        name: f"{tuple(tensor.shape)} {tensor.dtype}"
+        for name, tensor in network.state_dict().items()
+    }
+    return {
+        "format": _FORMAT,
+        "data": fingerprint(source),
+        "network": weights,
+        "training": settings,
+    }
+
+
+def _refuse_differences(found: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise with every entry in which a checkpoint and this run differ."""
+    flat_found, flat_own = _flatten(found, own), _flatten(own, own)
+    names = sorted(key for key in flat_found | flat_own if flat_found.get(key) != flat_own.get(key))
+    if names:
+        raise CheckpointMismatchError(
+            "checkpoint belongs to another run",
+            found="; ".join(f"{name}: {flat_found.get(name, 'absent')}" for name in names),
+            expected="; ".join(f"{name}: {flat_own.get(name, 'absent')}" for name in names),
+            hint="resume with the network, data and settings of the run, or use another folder",
+        )
+
+
+def _flatten(values: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key in keys:
+        value = values.get(key)
+        if isinstance(value, Mapping):
+            flat.update({f"{key} {name}": item for name, item in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU that share no memory, as safetensors asks for."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
