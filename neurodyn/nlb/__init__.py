@@ -1,0 +1,1 @@
+"""The Neural Latents Benchmark: tasks, tensors, files and exact scores."""
