@@ -2,14 +2,33 @@
 
 from neurodyn.datasets.chaotic_rnn import ChaoticRNNConfig, simulate_chaotic_rnn
 from neurodyn.datasets.lorenz import LorenzConfig, simulate_lorenz
+from neurodyn.datasets.registry import (
+    DatasetInfo,
+    dataset_info,
+    fetch,
+    list_datasets,
+    load_dataset,
+    path,
+    simulate,
+)
 from neurodyn.datasets.shipped import shipped
-from neurodyn.datasets.simulation import Simulation
+from neurodyn.datasets.simulation import Simulation, read, truth_path, write
 
 __all__ = [
     "ChaoticRNNConfig",
+    "DatasetInfo",
     "LorenzConfig",
     "Simulation",
+    "dataset_info",
+    "fetch",
+    "list_datasets",
+    "load_dataset",
+    "path",
+    "read",
     "shipped",
+    "simulate",
     "simulate_chaotic_rnn",
     "simulate_lorenz",
+    "truth_path",
+    "write",
 ]

@@ -155,11 +155,9 @@ def assemble(process: Process, config: SessionConfig, seed: int, **attrs: Any) -
         time=time.ravel(),
         feature=truth["factor"].values,
     )
-    recording = rec.recording(
-        {"spikes": spikes, "trials": trials, "behavior": {"latent": latent}},
-        config=configs.to_dict(config),
-        **attrs,
-    )
+    children: dict[str, xr.Dataset | dict[str, xr.Dataset]]
+    children = {"spikes": spikes, "trials": trials, "behavior": {"latent": latent}}
+    recording = rec.recording(children, config=configs.to_dict(config), **attrs)
     return Simulation(recording, truth)
 
 
@@ -280,7 +278,8 @@ def _truth(
 
     def binned(values: FloatArray) -> NDArray[np.float32]:
         shape = (values.shape[0], -1, n_steps, values.shape[-1])
-        return values.reshape(shape).mean(axis=2).astype(np.float32)[of_trial]
+        by_condition: NDArray[np.float32] = values.reshape(shape).mean(axis=2).astype(np.float32)
+        return np.asarray(by_condition[of_trial])
 
     rate = binned(expected / process.step)
     per_second = {"units": "spikes/s"}

@@ -1,0 +1,297 @@
+"""Data sets by name: what there is, where it is from, and how to get it.
+
+The registry is ``datasets/registry.toml``. Simulated sets are made on the spot, embedded ones
+come with the package, and downloadable ones are only ever fetched by :func:`fetch`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+
+from neurodyn.config import from_dict
+from neurodyn.datasets.chaotic_rnn import simulate_chaotic_rnn
+from neurodyn.datasets.lorenz import TEXTBOOK, simulate_lorenz
+from neurodyn.datasets.rest_schaefer100 import read_rest_schaefer100
+from neurodyn.datasets.shipped import shipped
+from neurodyn.datasets.simulation import Simulation
+from neurodyn.errors import ConfigError, EmptySelectionError, suggest
+
+if TYPE_CHECKING:
+    from neurodyn.io.remote import RemotePolicy
+
+__all__ = [
+    "DatasetFile",
+    "DatasetInfo",
+    "dataset_info",
+    "fetch",
+    "list_datasets",
+    "load_dataset",
+    "path",
+    "simulate",
+]
+
+Kind = Literal["simulated", "embedded", "downloadable"]
+SIMULATORS: dict[str, tuple[Callable[..., Simulation], dict[str, Any]]] = {
+    "lorenz": (simulate_lorenz, {}),
+    "lorenz_textbook": (simulate_lorenz, TEXTBOOK),
+    "chaotic_rnn": (simulate_chaotic_rnn, {}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFile:
+    """One file of a data set: its path, and its size and SHA-256 where it is downloaded."""
+
+    path: str
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What the registry says about a data set.
+
+    Parameters
+    ----------
+    name, title, licence, citation
+        For people.
+    kind
+        How to get it.
+    dandiset, version
+        Where on the DANDI archive.
+    files
+        Its files; paths within the dandiset, or within ``datasets/``.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    licence: str
+    citation: str
+    dandiset: str | None = None
+    version: str | None = None
+    files: tuple[DatasetFile, ...] = field(default=())
+
+    @property
+    def bytes(self) -> int:
+        """Size of what would be downloaded."""
+        return sum(file.bytes or 0 for file in self.files)
+
+
+def list_datasets(kind: Kind | None = None) -> list[str]:
+    """Return the names of all data sets, or of those of one kind.
+
+    Examples
+    --------
+    >>> list_datasets("embedded")
+    ['grasshopper', 'rest_schaefer100']
+    """
+    return [name for name, info in _registry().items() if kind in (None, info.kind)]
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """Return what the registry says about one data set.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, with the known ones.
+
+    Examples
+    --------
+    >>> dataset_info("mc_maze_small").bytes
+    29896840
+    """
+    known = _registry()
+    if name not in known:
+        raise ConfigError(f"no data set {name!r}", hint=suggest(name, known))
+    return known[name]
+
+
+def simulate(name: str, **settings: Any) -> Simulation:
+    """Simulate a data set and return its truth too.
+
+    Parameters
+    ----------
+    name
+        A simulated data set.
+    **settings
+        Settings of its simulator, such as ``seed``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or for an unknown setting.
+
+    Examples
+    --------
+    >>> simulate("lorenz", n_conditions=2, n_repeats=1).truth.sizes["trial"]
+    2
+    """
+    if dataset_info(name).kind != "simulated":
+        raise ConfigError(
+            f"{name} is a recording, not a simulation", hint=suggest("", list_datasets("simulated"))
+        )
+    simulator, preset = SIMULATORS[name]
+    return simulator(**{**preset, **settings})
+
+
+def path(name: str, folder: str | Path | None = None) -> Path:
+    """Return where the files of a data set lie: one file, or the folder of several.
+
+    Parameters
+    ----------
+    name
+        An embedded or a downloadable data set.
+    folder
+        To which a downloadable one was fetched.
+
+    Raises
+    ------
+    EmptySelectionError
+        If they do not lie there; names the command that fetches them.
+    ConfigError
+        For a simulated data set, or an unknown name.
+
+    Examples
+    --------
+    >>> path("rest_schaefer100").name
+    'rest_schaefer100'
+    """
+    info = dataset_info(name)
+    if info.kind == "simulated":
+        raise ConfigError(f"{name} is simulated and has no files", hint=f"simulate({name!r})")
+    root = shipped("datasets") if info.kind == "embedded" else Path(folder or ".") / name
+    files = [root / file.path for file in info.files]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise EmptySelectionError(
+            f"the files of {name} are not here",
+            where=missing[0],
+            hint=f"neurodyn datasets fetch {name} --folder {folder or '.'}",
+        )
+    return files[0] if len(files) == 1 else files[0].parent
+
+
+def load_dataset(
+    name: str, *, folder: str | Path | None = None, part: str = "train", **settings: Any
+) -> xr.DataTree:
+    """Simulate, read or open a data set as a recording; nothing is downloaded.
+
+    Parameters
+    ----------
+    name
+        As in :func:`list_datasets`.
+    folder
+        To which a downloadable one was fetched; the present folder if not given.
+    part
+        ``"train"`` or ``"test"`` file of a benchmark data set.
+    **settings
+        Settings of a simulator.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name or setting.
+    EmptySelectionError
+        If it has not been fetched, or has no such part.
+
+    Examples
+    --------
+    >>> load_dataset("lorenz", n_conditions=2, n_repeats=2)["trials"].sizes["trial"]
+    4
+    """
+    info = dataset_info(name)
+    if info.kind == "simulated":
+        return simulate(name, **settings).recording
+    if settings:
+        raise ConfigError(f"{name} takes no settings", found=", ".join(settings))
+    place = path(name, folder)
+    if name == "rest_schaefer100":
+        return read_rest_schaefer100(place)
+    import neurodyn.io
+
+    if place.is_dir():
+        place = _part(place, part)
+    return neurodyn.io.load(place)
+
+
+def fetch(
+    name: str,
+    folder: str | Path,
+    *,
+    policy: RemotePolicy | None = None,
+    progress: bool = True,
+) -> list[Path]:
+    """Download a data set from the DANDI archive; files that are there and whole are kept.
+
+    Parameters
+    ----------
+    name
+        A downloadable data set.
+    folder
+        Files go to ``folder/name``, under their paths in the dandiset. A download that was
+        broken off is taken up again, and every file is checked by size and SHA-256.
+    policy
+        Hosts, retries and time limits.
+    progress
+        Show a bar when stderr is a terminal.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    ConfigError
+        If it is not downloadable.
+    NetworkError
+        If the archive cannot be reached.
+    CorruptFileError
+        If what arrived has another digest.
+    """
+    info = dataset_info(name)
+    if info.kind != "downloadable" or info.dandiset is None or info.version is None:
+        raise ConfigError(
+            f"{name} needs no download", found=info.kind, hint=f"load_dataset({name!r})"
+        )
+    from neurodyn.io.fetch import fetch_file
+    from neurodyn.io.remote import dandi_url
+
+    found = []
+    for file in info.files:
+        target = Path(folder) / name / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        url = dandi_url(info.dandiset, info.version, file.path, policy=policy)
+        fetch_file(
+            url, target, sha256=file.sha256, size=file.bytes, policy=policy, progress=progress
+        )
+        found.append(target)
+    return found
+
+
+@cache
+def _registry() -> dict[str, DatasetInfo]:
+    file = shipped("datasets") / "registry.toml"
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {
+        name: from_dict(DatasetInfo, {"name": name, **table}, where=f"{file.name}: {name}")
+        for name, table in tables.items()
+    }
+
+
+def _part(folder: Path, part: str) -> Path:
+    matches = [file for file in sorted(folder.iterdir()) if f"desc-{part}_" in file.name]
+    if len(matches) != 1:
+        raise EmptySelectionError(
+            f"no part {part!r}", where=folder, expected="train or test", found=len(matches)
+        )
+    return matches[0]
