@@ -13,13 +13,23 @@ import dataclasses
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from neurodyn.errors import ConfigError, SizeBudgetError
+from neurodyn.errors import ConfigError, FileError, SizeBudgetError
 
-__all__ = ["Limits", "get_limits", "limited", "parse_bytes", "require_budget", "set_limits"]
+__all__ = [
+    "Limits",
+    "format_bytes",
+    "get_limits",
+    "limited",
+    "parse_bytes",
+    "require_budget",
+    "require_writable",
+    "set_limits",
+]
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -167,6 +177,47 @@ def require_budget(
             found=f"{size} (ratio {logical / stored if stored else math.inf:.0f})",
             expected=f"a ratio of at most {limits.file_ratio:g} above 1 GB",
             hint=f"{prefix}set_limits(file_ratio=...) if the file can be trusted",
+        )
+
+
+def require_writable(folder: str | Path, n_bytes: int = 0) -> None:
+    """Make a folder and refuse it if files cannot be written there, before any work is done.
+
+    Parameters
+    ----------
+    folder
+        Created if it is missing.
+    n_bytes
+        Space that will be needed.
+
+    Raises
+    ------
+    FileError
+        If it is read-only, no folder or too full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     require_writable(folder, n_bytes=1)
+    """
+    folder = Path(folder)
+    probe = folder / f".neurodyn-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FileError(
+            "cannot write to the folder", where=folder, found=error, hint="choose another folder"
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise FileError(
+            "not enough space",
+            where=folder,
+            found=f"{format_bytes(free)} free",
+            expected=f"at least {format_bytes(n_bytes)}",
         )
 
 
