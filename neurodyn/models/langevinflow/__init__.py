@@ -1,0 +1,1 @@
+"""LangevinFlow: neural activity as driven Langevin dynamics in a learned potential."""

@@ -1,0 +1,145 @@
+"""The published LangevinFlow (CCN 2025), its peculiarities as switches.
+
+The data reach the decoder through the encoder states; positions and velocities are drawn from
+the prior's transitions, started at an inferred state. See
+:class:`~neurodyn.models.langevinflow.config.PublishedQuirks`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neurodyn.models.langevinflow.config import LangevinFlowConfig
+from neurodyn.models.langevinflow.integrators import PublishedEuler
+from neurodyn.models.langevinflow.latents import (
+    LangevinNetwork,
+    Latents,
+    Posterior,
+    normal_divergence,
+)
+from neurodyn.models.langevinflow.potentials import build_potential
+
+__all__ = ["PublishedLangevinFlow"]
+
+PRIOR_VARIANCE = 0.1
+DECODER_HEADS, DECODER_FEEDFORWARD = 2, 512
+
+
+class PublishedLangevinFlow(LangevinNetwork):
+    """GRU encoder, autonomous Langevin latents, one post-norm transformer layer on [z, v, h].
+
+    Parameters
+    ----------
+    config
+        Settings with ``mode="ccn2025"``.
+    n_inputs, n_outputs
+        Held-in units that are read, and all units that are predicted.
+
+    Examples
+    --------
+    >>> config = LangevinFlowConfig(mode="ccn2025", potential="ccn2025", encoder_size=280)
+    >>> network = PublishedLangevinFlow(config, n_inputs=137, n_outputs=182)
+    >>> sum(p.numel() for p in network.parameters())
+    4510422
+    """
+
+    def __init__(self, config: LangevinFlowConfig, n_inputs: int, n_outputs: int) -> None:
+        super().__init__(config, n_inputs, n_outputs)
+        size, quirks = config.encoder_size, config.quirks
+        self.cell = nn.GRUCell(n_inputs, size)
+        self.initial = nn.Linear(size, 4 * size)
+        self.potential = build_potential(config)
+        self.integrator = PublishedEuler(
+            step=config.step, damping=config.damping, two_clocks=quirks.two_clocks
+        )
+        self.layer = nn.TransformerEncoderLayer(
+            3 * size, DECODER_HEADS, DECODER_FEEDFORWARD, config.dropout, batch_first=True
+        )
+        self.readout = nn.Linear(3 * size, n_outputs)
+        if quirks.scaled_initialisation:
+            self._scale_weights()
+
+    @torch.no_grad()
+    def _scale_weights(self) -> None:
+        layer = self.layer
+        for weight in (layer.linear1.weight, layer.linear2.weight, layer.self_attn.out_proj.weight):
+            weight.mul_(0.67 * 3**-0.25)
+
+    def encode(self, count: Tensor, n_forward: int = 0) -> Posterior:
+        """Infer the initial state; counts have dims (batch, time, held-in unit)."""
+        hidden = self._hidden(count, n_forward)
+        quirks = self.config.quirks
+        source = hidden[:, 0 if quirks.first_bin_posterior else count.shape[1] - 1]
+        position, velocity, position_spread, velocity_spread = self.initial(source).chunk(4, -1)
+        rest = source.new_zeros(len(count), hidden.shape[1] - 1, source.shape[-1])
+        mean = torch.cat([position[:, None], velocity[:, None], rest], 1)
+        spread = torch.cat([position_spread[:, None], velocity_spread[:, None], rest], 1)
+        return Posterior(mean, spread, hidden)
+
+    def _hidden(self, count: Tensor, n_forward: int) -> Tensor:
+        """Run the encoder, dims (batch, time, hidden); bins beyond the data repeat the last."""
+        cell, quirks = self.cell, self.config.quirks
+        projected = functional.linear(count, cell.weight_ih, cell.bias_ih).unbind(1)
+        first = projected[:1] if quirks.lagged_input else ()
+        inputs = (*first, *projected)[: len(projected)] + projected[-1:] * n_forward
+        state = count.new_zeros(len(count), cell.hidden_size)
+        states = []
+        for given in inputs:
+            state = self._advance(given, state)
+            if quirks.recurrent_dropout:
+                state = functional.dropout(state, self.config.dropout, self.training)
+            states.append(state)
+        hidden = torch.stack(states, 1)
+        if quirks.recurrent_dropout:
+            return hidden
+        return functional.dropout(hidden, self.config.dropout, self.training)
+
+    def _advance(self, given: Tensor, state: Tensor) -> Tensor:
+        """Advance the GRU by one bin; ``given`` is the projected input."""
+        reset_in, update_in, new_in = given.chunk(3, -1)
+        recurrent = functional.linear(state, self.cell.weight_hh, self.cell.bias_hh)
+        reset_own, update_own, new_own = recurrent.chunk(3, -1)
+        reset = torch.sigmoid(reset_in + reset_own)
+        update = torch.sigmoid(update_in + update_own)
+        new = torch.tanh(torch.addcmul(new_in, reset, new_own))
+        return torch.lerp(new, state, update)
+
+    def flow(self, posterior: Posterior, noise: Tensor | None = None) -> Latents:
+        """Follow the prior from the inferred state; no noise means the mean path."""
+        draw = posterior.mean
+        if noise is not None:
+            draw = draw + torch.exp(0.5 * posterior.log_variance) * noise
+        position, velocity = self.integrator(
+            draw[:, 0], draw[:, 1], draw[:, 2:], self.potential.bind()
+        )
+        start = normal_divergence(posterior.mean[:, :2], posterior.log_variance[:, :2])
+        divergence = start.sum((1, 2)) + self._step_divergence(position, velocity)
+        force = torch.zeros_like(draw[:, 2:])
+        return Latents(position, velocity, posterior.hidden, force, divergence)
+
+    def _step_divergence(self, position: Tensor, velocity: Tensor) -> Tensor:
+        """Divergence of the transitions from velocities N(0, 0.1) [nats], dims (batch,)."""
+        variance = self.integrator.kick_size**2
+        if self.config.quirks.sample_divergence:
+            # The published code hands over the sample as mean and the variance as logarithm.
+            mean, log_variance = velocity[:, 1:], variance
+        else:
+            push = self.integrator.step * self.potential.force(position[:, :-1])
+            mean = (1 - self.integrator.loss) * (velocity[:, :-1] + push)
+            log_variance = math.log(variance)
+        constant = math.log(PRIOR_VARIANCE) - log_variance - 1
+        scaled = (mean.square() + math.exp(log_variance)) / PRIOR_VARIANCE
+        return 0.5 * (scaled + constant).sum((1, 2))
+
+    def decode(self, latents: Latents) -> Tensor:
+        """Return log expected counts, dims (batch, time, unit)."""
+        token = torch.cat([latents.position, latents.velocity, latents.hidden], -1)
+        log_count: Tensor = self.readout(self.layer(token))
+        return log_count
+
+    def set_mean_count(self, mean_count: Tensor) -> None:
+        """Leave the readout as it is: the published model starts from random weights."""
