@@ -1,0 +1,220 @@
+"""The formats that can be opened, and the dispatch between their readers.
+
+A reader is named as ``"module:function"`` and imported when a file of its format is opened.
+Further formats are added with :func:`register`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neurodyn.errors import CorruptFileError, UnsupportedFormatError
+from neurodyn.io.faults import OnBad
+from neurodyn.io.remote import is_remote, open_remote
+
+__all__ = ["FORMATS", "Format", "load", "open", "recognise", "register"]
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+Select = str | Sequence[str] | Mapping[str, Sequence[str] | None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format.
+
+    Parameters
+    ----------
+    name
+        What users call it.
+    suffixes
+        Endings of file names, ``".nwb"``.
+    opener, loader
+        ``"module:function"``: ``opener(source, **options)`` gives a lazy recording,
+        ``loader(source, select, on_bad, **options)`` one in memory.
+    recognises
+        Tells from the first bytes and the path whether a file of unknown ending is of this
+        format.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    opener: str
+    loader: str
+    recognises: Callable[[Path, bytes], bool] = lambda path, head: False
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def register(new: Format) -> None:
+    """Add a format, or replace the one of the same name."""
+    FORMATS[new.name] = new
+
+
+def open(source: Any, **options: Any) -> xr.DataTree:
+    """Open a file as a recording, without reading its data.
+
+    Parameters
+    ----------
+    source
+        A path or an ``https`` address.
+    **options
+        As the reader of the format takes them: for NWB :func:`neurodyn.io.nwb.open_nwb`.
+
+    Returns
+    -------
+    xr.DataTree
+        A lazy recording that lists everything in the file. Touching the data of a faulty object
+        raises that fault's error; the others are not affected.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileError
+        If the file as a whole cannot be read, or is of an unknown format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neurodyn import recording
+    >>> trials = recording.recording([recording.trials([0.0], [1.0])])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(recording.describe(open(recording.save(trials, Path(folder) / "a.nc"))))
+    recording
+      trials   1 trial: start, stop
+    """
+    format, source = _resolved(source, options)
+    tree: xr.DataTree = _function(format.opener)(source, **options)
+    return tree
+
+
+def load(
+    source: Any, select: Select | None = None, on_bad: OnBad = "raise", **options: Any
+) -> xr.DataTree:
+    """Read a file, or parts of it, into memory; what is selected is checked.
+
+    Parameters
+    ----------
+    source
+        A path or an ``https`` address.
+    select
+        Kinds (``"spikes"``), children (``"behavior/hand"``, wildcards allowed), several of
+        them, or a mapping from these to the wanted columns. Default everything.
+    on_bad
+        What becomes of faults: ``"raise"``, ``"fix"`` where there is one right answer,
+        ``"drop"`` the smallest thing that is wrong, or ``"warn"`` and keep it. What was done is
+        counted in ``attrs["quality"]``.
+    **options
+        As the reader of the format takes them: for NWB :func:`neurodyn.io.nwb.load_nwb`.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    DataError
+        If something selected is faulty, or is not there.
+
+    Warns
+    -----
+    DataQualityWarning
+        Once for each cause.
+    """
+    format, source = _resolved(source, options)
+    tree: xr.DataTree = _function(format.loader)(source, select, on_bad, **options)
+    return tree
+
+
+def recognise(path: str | Path) -> Format:
+    """Return the format of a file, by its ending, else by its content.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CorruptFileError
+        If it is an empty file or a folder.
+    UnsupportedFormatError
+        If it is of no known format; lists those that are.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile(suffix=".nwb") as file:
+    ...     recognise(file.name).name
+    'NWB'
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}")
+    for format in FORMATS.values():
+        if path.name.lower().endswith(format.suffixes):
+            return format
+    if not path.is_file() or not path.stat().st_size:
+        found = "an empty file" if path.is_file() else "a folder"
+        raise CorruptFileError("not a file of data", where=path, found=found, expected=_known())
+    with path.open("rb") as file:
+        head = file.read(1024)
+    for format in FORMATS.values():
+        if format.recognises(path, head):
+            return format
+    raise UnsupportedFormatError(
+        "file is of no known format",
+        where=path,
+        found=f"ending {path.suffix!r}, first bytes {head[:8]!r}",
+        expected=_known(),
+        hint="convert it to NWB",
+    )
+
+
+def _resolved(source: Any, options: dict[str, Any]) -> tuple[Format, Any]:
+    """Return the format and what its reader takes; only NWB is read over the network."""
+    if is_remote(source):
+        return FORMATS["NWB"], open_remote(str(source), options.pop("policy", None))
+    if hasattr(source, "read"):
+        return FORMATS["NWB"], source
+    return recognise(source), Path(source)
+
+
+def _known() -> str:
+    return ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS.values())
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+
+
+def _has_root_attr(path: Path, head: bytes, name: str) -> bool:
+    if not head.startswith(HDF5_SIGNATURE):
+        return False
+    from neurodyn.io.hdf5 import open_hdf5
+
+    with open_hdf5(path) as file:
+        return name in file.attrs
+
+
+register(
+    Format(
+        "NWB",
+        (".nwb",),
+        "neurodyn.io.nwb:open_nwb",
+        "neurodyn.io.nwb:load_nwb",
+        lambda path, head: _has_root_attr(path, head, "nwb_version"),
+    )
+)
+register(
+    Format(
+        "neurodyn netCDF",
+        (".nc",),
+        "neurodyn.io.netcdf:open_netcdf",
+        "neurodyn.io.netcdf:load_netcdf",
+        lambda path, head: _has_root_attr(path, head, "neurodyn_schema"),
+    )
+)
