@@ -175,8 +175,7 @@ def _fit(mean: FloatArray, task: Task) -> FloatArray:
 def _positions(conditions: Iterable[_Condition], split: BoolArray) -> NDArray[np.object_]:
     position = np.cumsum(split) - 1
     chosen: list[IntArray] = [
-        position[condition.rows[split[condition.rows]]]
-        for condition in conditions
+        position[condition.rows[split[condition.rows]]] for condition in conditions
     ]
     trials = np.empty(len(chosen), dtype=object)
     trials[:] = chosen
