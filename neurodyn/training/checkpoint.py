@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,13 @@ from torch import Tensor
 from neurodyn.errors import CheckpointCorruptError, CheckpointError
 from neurodyn.provenance import atomic_path
 
-__all__ = ["Checkpoint", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "load_checkpoint",
+    "newest_checkpoint",
+    "save_checkpoint",
+    "settle",
+]
 
 _TENSORS, _STATE, _MANIFEST, _LATEST = (
     "tensors.safetensors",
@@ -67,7 +74,7 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     """Write a checkpoint, commit it, then delete all but the newest ``keep``.
 
-    Each file is written beside its final name, flushed, read back, renamed and its folder
+    Each file is written beside its final name, read back, flushed, renamed and its folder
     flushed, so an older checkpoint stays whole until the new one is committed.
 
     Returns
@@ -134,45 +141,62 @@ def load_checkpoint(folder: Path, step: int) -> Checkpoint:
 
 def newest_checkpoint(
     folder: Path, *, fallback: bool = False
-) -> tuple[Checkpoint | None, tuple[str, ...]]:
-    """Load the newest checkpoint of a run.
+) -> tuple[Checkpoint | None, dict[int, str]]:
+    """Load the newest checkpoint of a run; nothing on disk is changed.
 
     Parameters
     ----------
     folder
         The run's folder of checkpoints.
     fallback
-        Go back to the newest whole checkpoint when newer ones are damaged. These are renamed
-        to ``corrupt-step-…`` and each is named in the notes.
+        Go back to the newest whole checkpoint when newer ones are damaged.
 
     Returns
     -------
     tuple
-        The checkpoint, or ``None`` if there is none, and notes on what was passed over.
+        The checkpoint, or ``None`` if there is none, and what is wrong with each of the newer
+        ones by step.
 
     Raises
     ------
     CheckpointCorruptError
         If the newest checkpoint is damaged and ``fallback`` is not asked for, or all are.
     """
-    damaged: dict[int, CheckpointCorruptError] = {}
+    damaged: dict[int, str] = {}
+    newest: CheckpointCorruptError | None = None
     for step in sorted(_known_steps(folder, fallback), reverse=True):
         try:
-            checkpoint = load_checkpoint(folder, step)
+            return load_checkpoint(folder, step), damaged
         except CheckpointCorruptError as error:
             if not fallback:
                 raise
-            damaged[step] = error
-            continue
-        _set_aside(folder, list(damaged), checkpoint.step)
-        notes = (
-            f"checkpoint {_name(bad)} is damaged ({error.found}): went back to step {step}"
-            for bad, error in damaged.items()
-        )
-        return checkpoint, tuple(notes)
-    if damaged:
-        raise damaged[max(damaged)]
-    return None, ()
+            newest = newest or error
+            damaged[step] = str(error.found)
+    if newest is not None:
+        raise newest
+    return None, damaged
+
+
+def settle(folder: Path, step: int, damaged: Iterable[int], *, keep: int) -> None:
+    """Make a loaded checkpoint the newest one and finish what a killed save left undone.
+
+    A damaged checkpoint is kept under the name ``corrupt-step-…``, where nothing meets it again.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be written to.
+    """
+    try:
+        for bad in damaged:
+            place, aside = folder / _name(bad), folder / f"corrupt-{_name(bad)}"
+            if place.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+                os.replace(place, aside)
+        _write(folder / _LATEST, _name(step).encode())
+    except OSError as error:
+        raise CheckpointError("run folder cannot be used", where=folder, found=error) from error
+    _prune(folder, keep)
 
 
 def _known_steps(folder: Path, fallback: bool) -> set[int]:
@@ -194,17 +218,6 @@ def _committed_steps(folder: Path) -> set[int]:
         for path in folder.glob("step-*")
         if (match := _NAME.fullmatch(path.name)) and (path / _MANIFEST).exists()
     }
-
-
-def _set_aside(folder: Path, damaged: list[int], good: int) -> None:
-    """Take damaged checkpoints out of the order, so that they are not met again."""
-    for step in damaged:
-        place, aside = folder / _name(step), folder / f"corrupt-{_name(step)}"
-        if place.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(place, aside)
-    if damaged:
-        _write(folder / _LATEST, _name(good).encode())
 
 
 def _prune(folder: Path, keep: int) -> None:
@@ -234,7 +247,6 @@ def _write(path: Path, data: bytes) -> None:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest[:_CHUNK_BYTES]) :]
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
         if _entry(temporary.read_bytes()) != _entry(data):

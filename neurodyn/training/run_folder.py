@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from lightning_fabric import Fabric
 
 from neurodyn.errors import CheckpointError
-from neurodyn.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from neurodyn.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint, settle
 from neurodyn.training.config import TrainingConfig
 from neurodyn.training.devices import own_random, random_of_all_devices
 from neurodyn.training.history import History, Row, read_history
@@ -103,7 +103,15 @@ class RunFolder:
         self._fabric.barrier()
         checkpoint = None
         if self._fabric.is_global_zero:
-            checkpoint, self.notes = newest_checkpoint(states, fallback=resume == "auto")
+            checkpoint, damaged = newest_checkpoint(states, fallback=resume == "auto")
+            if checkpoint is not None:
+                keep = self._training.keep_checkpoints
+                settle(states, checkpoint.step, damaged, keep=keep)
+                self.notes = tuple(
+                    f"checkpoint of step {bad} is damaged ({why}): "
+                    f"went back to step {checkpoint.step}"
+                    for bad, why in damaged.items()
+                )
         self._fabric.barrier()
         if not self._fabric.is_global_zero:
             checkpoint, _ = newest_checkpoint(states)
@@ -123,6 +131,8 @@ class RunFolder:
     def _open(self, folder: Path, rows: list[Row]) -> None:
         try:
             (folder / "state").mkdir(exist_ok=True)
+            for leftover in folder.glob(f"{self._history_path.name}.tmp-*"):
+                leftover.unlink()
             self.history = History(self._history_path, rows)
         except OSError as error:
             raise CheckpointError(

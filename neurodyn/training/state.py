@@ -73,6 +73,7 @@ class TrainingState:
         self.step = 0
         self.n_skipped = 0
         self._identity = _identity(network, training, source)
+        self._versions = versions()
 
     def keep_as_best(self) -> None:
         """Take a copy of the weights that the network holds now."""
@@ -111,7 +112,7 @@ class TrainingState:
             "sampler": self.sampler.state_dict(),
             "monitor": self.monitor.state_dict(),
             "average_updates": 0 if self.average is None else self.average.n_updates,
-            "versions": versions(),
+            "versions": self._versions,
         }
         return Checkpoint(self.step, tensors, state)
 
@@ -125,7 +126,7 @@ class TrainingState:
         """
         state = checkpoint.state
         _refuse_differences(state, self._identity)
-        if state["versions"] != versions():
+        if state["versions"] != self._versions:
             _log.warning("the checkpoint was written by other versions: %s", state["versions"])
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in checkpoint.tensors.items():
