@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import xarray as xr
 
+from neurodyn import io
 from neurodyn.config import from_dict
 from neurodyn.datasets.chaotic_rnn import simulate_chaotic_rnn
 from neurodyn.datasets.lorenz import TEXTBOOK, simulate_lorenz
@@ -22,13 +23,15 @@ from neurodyn.datasets.rest_schaefer100 import read_rest_schaefer100
 from neurodyn.datasets.shipped import shipped
 from neurodyn.datasets.simulation import Simulation
 from neurodyn.errors import ConfigError, EmptySelectionError, suggest
-
-if TYPE_CHECKING:
-    from neurodyn.io.remote import RemotePolicy
+from neurodyn.io.blocks import cache_folder
+from neurodyn.io.fetch import Asset
+from neurodyn.io.fetch import fetch as fetch_asset
+from neurodyn.io.network import RemotePolicy
 
 __all__ = [
     "DatasetFile",
     "DatasetInfo",
+    "assets",
     "dataset_info",
     "fetch",
     "list_datasets",
@@ -151,7 +154,7 @@ def path(name: str, folder: str | Path | None = None) -> Path:
     name
         An embedded or a downloadable data set.
     folder
-        To which a downloadable one was fetched.
+        To which a downloadable one was fetched; the user's cache folder if not given.
 
     Raises
     ------
@@ -168,14 +171,16 @@ def path(name: str, folder: str | Path | None = None) -> Path:
     info = dataset_info(name)
     if info.kind == "simulated":
         raise ConfigError(f"{name} is simulated and has no files", hint=f"simulate({name!r})")
-    root = shipped("datasets") if info.kind == "embedded" else Path(folder or ".") / name
-    files = [root / file.path for file in info.files]
+    if info.kind == "embedded":
+        files = [shipped("datasets") / file.path for file in info.files]
+    else:
+        files = [_home(folder) / name / Path(file.path).name for file in info.files]
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise EmptySelectionError(
             f"the files of {name} are not here",
             where=missing[0],
-            hint=f"neurodyn datasets fetch {name} --folder {folder or '.'}",
+            hint=f"neurodyn datasets fetch {name}" + (f" --folder {folder}" if folder else ""),
         )
     return files[0] if len(files) == 1 else files[0].parent
 
@@ -190,7 +195,7 @@ def load_dataset(
     name
         As in :func:`list_datasets`.
     folder
-        To which a downloadable one was fetched; the present folder if not given.
+        To which a downloadable one was fetched; the user's cache folder if not given.
     part
         ``"train"`` or ``"test"`` file of a benchmark data set.
     **settings
@@ -216,16 +221,43 @@ def load_dataset(
     place = path(name, folder)
     if name == "rest_schaefer100":
         return read_rest_schaefer100(place)
-    import neurodyn.io
+    return io.load(_part(place, part) if place.is_dir() else place)
 
-    if place.is_dir():
-        place = _part(place, part)
-    return neurodyn.io.load(place)
+
+def assets(name: str) -> list[Asset]:
+    """Return the files of a downloadable data set in the form that :mod:`neurodyn.io.fetch` takes.
+
+    Raises
+    ------
+    ConfigError
+        If it is not downloadable.
+
+    Examples
+    --------
+    >>> assets("mc_rtt")[1].file_name
+    'sub-Indy_desc-test_ecephys.nwb'
+    """
+    info = dataset_info(name)
+    if info.kind != "downloadable":
+        raise ConfigError(
+            f"{name} needs no download", found=info.kind, hint=f"load_dataset({name!r})"
+        )
+    return [
+        Asset(
+            url=f"dandi://{info.dandiset}/{info.version}/{file.path}",
+            sha256=file.sha256 or "",
+            size=file.bytes or 0,
+            file_name=Path(file.path).name,
+            licence=info.licence,
+            citation=info.citation,
+        )
+        for file in info.files
+    ]
 
 
 def fetch(
     name: str,
-    folder: str | Path,
+    folder: str | Path | None = None,
     *,
     policy: RemotePolicy | None = None,
     progress: bool = True,
@@ -237,7 +269,7 @@ def fetch(
     name
         A downloadable data set.
     folder
-        Files go to ``folder/name``, under their paths in the dandiset. A download that was
+        Files go to ``folder/name``; the user's cache folder if not given. A download that was
         broken off is taken up again, and every file is checked by size and SHA-256.
     policy
         Hosts, retries and time limits.
@@ -256,26 +288,15 @@ def fetch(
     NetworkError
         If the archive cannot be reached.
     CorruptFileError
-        If what arrived has another digest.
+        If what arrived has another checksum.
     """
-    info = dataset_info(name)
-    if info.kind != "downloadable" or info.dandiset is None or info.version is None:
-        raise ConfigError(
-            f"{name} needs no download", found=info.kind, hint=f"load_dataset({name!r})"
-        )
-    from neurodyn.io.fetch import fetch_file
-    from neurodyn.io.remote import dandi_url
+    place = _home(folder) / name
+    place.mkdir(parents=True, exist_ok=True)
+    return [fetch_asset(asset, place, policy=policy, progress=progress) for asset in assets(name)]
 
-    found = []
-    for file in info.files:
-        target = Path(folder) / name / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        url = dandi_url(info.dandiset, info.version, file.path, policy=policy)
-        fetch_file(
-            url, target, sha256=file.sha256, size=file.bytes, policy=policy, progress=progress
-        )
-        found.append(target)
-    return found
+
+def _home(folder: str | Path | None) -> Path:
+    return cache_folder() / "datasets" if folder is None else Path(folder)
 
 
 @cache

@@ -16,6 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neurodyn import config as configs
+from neurodyn import io
 from neurodyn import recording as rec
 from neurodyn.errors import ConfigError
 
@@ -192,9 +193,7 @@ def read(path: str | Path) -> Simulation:
     FileNotFoundError
         If the truth is not beside the NWB file.
     """
-    import neurodyn.io
-
-    return Simulation(neurodyn.io.load(path), rec.load(truth_path(path)))
+    return Simulation(io.load(path), rec.load(truth_path(path)))
 
 
 def truth_path(path: str | Path) -> Path:
