@@ -8,7 +8,6 @@ what is reached there is checked in the same way.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,9 +60,9 @@ class Containment:
         n_objects = 0
         while stack:
             group, path = stack.pop()
-            n_objects += group.get_num_objs()
-            _require_count(n_objects, file)
-            for name, kind in _links(group, f"{file_name(file)}:{path}"):
+            links = _links(group, f"{file_name(file)}:{path}", get_limits().objects - n_objects)
+            n_objects += len(links)
+            for name, kind in links:
                 inner = path + printable(name.decode("utf-8", "replace"))
                 item = self._check_link(group, name, kind, f"{file_name(file)}:{inner}")
                 if isinstance(item, h5g.GroupID) and hash(item) not in seen:
@@ -161,18 +160,29 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _links(group: h5g.GroupID, where: str) -> Iterator[tuple[bytes, int]]:
+def _links(group: h5g.GroupID, where: str, n_left: int) -> list[tuple[bytes, int]]:
+    """Return name and class of each link of a group, if there are at most ``n_left``."""
     # A group that cannot be listed may still give single names, an external link among them:
     # the file is refused, not the group skipped.
     try:
-        for name in group:
-            yield name, group.links.get_info(name).type
+        too_many = group.get_num_objs() > n_left
+        links = [] if too_many else [(name, group.links.get_info(name).type) for name in group]
     except FileError:
         raise
     except BROKEN as error:
         raise CorruptFileError(
             "group cannot be listed", where=where, found=printable(str(error))
         ) from error
+    if too_many:
+        limit = get_limits().objects
+        raise SizeBudgetError(
+            "file holds too many objects",
+            where=where,
+            found=f"more than {limit} links",
+            expected=f"at most {limit}",
+            hint="set_limits(objects=...) or NEURODYN_LIMIT_OBJECTS",
+        )
+    return links
 
 
 def _header(group: h5g.GroupID, name: bytes) -> Any:
@@ -183,18 +193,6 @@ def _header(group: h5g.GroupID, name: bytes) -> Any:
         raise
     except BROKEN:
         return None
-
-
-def _require_count(n_objects: int, file: h5py.File) -> None:
-    limit = get_limits().objects
-    if n_objects > limit:
-        raise SizeBudgetError(
-            "file holds too many objects",
-            where=file_name(file),
-            found=f"more than {limit} links",
-            expected=f"at most {limit}",
-            hint="set_limits(objects=...) or NEURODYN_LIMIT_OBJECTS",
-        )
 
 
 def _unsafe(what: str, where: str, name: str) -> UnsafeFileError:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5d, h5o, h5p
+from h5py import h5o
 
 from neurodyn.errors import CorruptFileError, DataQualityWarning, FileError
 from neurodyn.io.containment import BROKEN, Containment, file_name, place, printable, virtual_files
@@ -131,19 +131,22 @@ def read_array(dataset: h5py.Dataset, selection: Any = ()) -> np.ndarray[Any, An
         dtype = dataset.dtype
         if dataset.shape is None:
             return np.empty(0, dtype)
-        dataset = _with_sources(dataset, where)
+        folder = Path(os.path.realpath(file_name(dataset.file))).parent
+        _require_sources(dataset, folder, where)
     except FileError:
         raise
     except BROKEN as error:
         raise _damaged(error, where) from error
     _require_size(dataset, selection, where)
     _warn_of_gaps(dataset, where)
-    source = dataset.asstr() if h5py.check_string_dtype(dtype) is not None else dataset
     try:
-        return np.asarray(source[selection])
+        if dataset.external:
+            return np.array(_read_raw(dataset, folder)[selection])
+        text = h5py.check_string_dtype(dtype) is not None
+        return np.asarray((dataset.asstr() if text else dataset)[selection])
     except FileError:
         raise
-    except (OSError, RuntimeError, UnicodeDecodeError, MemoryError) as error:
+    except (OSError, EOFError, RuntimeError, UnicodeDecodeError, MemoryError) as error:
         raise _damaged(error, where, _damaged_chunk(dataset)) from error
 
 
@@ -250,16 +253,9 @@ def _damaged_chunk(dataset: h5py.Dataset) -> tuple[int, ...] | None:
     return None
 
 
-def _with_sources(dataset: h5py.Dataset, where: str) -> h5py.Dataset:
-    """Return the dataset with permitted outside files looked up beside its own file.
-
-    HDF5 gives fill values for a missing source, so that is refused here.
-    """
-    plist = dataset.id.get_create_plist()
-    sources = virtual_files(plist)
-    if not sources and not plist.get_external_count():
-        return dataset
-    folder = Path(os.path.realpath(file_name(dataset.file))).parent
+def _require_sources(dataset: h5py.Dataset, folder: Path, where: str) -> None:
+    """Refuse a virtual dataset that lacks a source, for which HDF5 would give fill values."""
+    sources = virtual_files(dataset.id.get_create_plist())
     # a name with % stands for a series of files, where gaps are part of the format
     missing = sorted(n for n in sources if "%" not in n and not (folder / n).is_file())
     if missing:
@@ -269,9 +265,20 @@ def _with_sources(dataset: h5py.Dataset, where: str) -> h5py.Dataset:
             found=f"no file {', '.join(map(repr, missing))}",
             expected=f"the source files in {folder}",
         )
-    access = h5p.create(h5p.DATASET_ACCESS)
-    access.set_efile_prefix(b"${ORIGIN}")
-    return h5py.Dataset(h5d.open(dataset.file.id, dataset.name.encode(), access))
+
+
+def _read_raw(dataset: h5py.Dataset, folder: Path) -> np.ndarray[Any, Any]:
+    """Map external raw storage; HDF5 itself would look for it in the working folder."""
+    parts = []
+    for name, offset, size in dataset.external:
+        path = folder / os.fsdecode(name)
+        length = min(size, path.stat().st_size - offset)
+        parts.append(np.memmap(path, np.uint8, "r", offset, (length,)))
+    raw: np.ndarray[Any, Any] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    n_bytes = dataset.size * dataset.dtype.itemsize
+    if raw.size < n_bytes:
+        raise EOFError(f"external raw storage holds {raw.size} of {n_bytes} bytes")
+    return raw[:n_bytes].view(dataset.dtype).reshape(dataset.shape)
 
 
 def _require_size(dataset: h5py.Dataset, selection: Any, where: str) -> None:
