@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from neurodyn.errors import FileError, UnsupportedFormatError
+from neurodyn.errors import DataError, FileError, UnsupportedFormatError
 from neurodyn.io.hdf5 import open_hdf5, read_array
 from neurodyn.nlb.arrays import Array, Role, Tensors
 from neurodyn.nlb.tasks import Task
@@ -70,6 +70,8 @@ def write_groups(path: str | Path, groups: Groups, *, overwrite: bool = False) -
     ------
     FileError
         If the file exists and is not to be replaced.
+    DataError
+        If an array holds something else than numbers.
 
     Examples
     --------
@@ -131,7 +133,7 @@ def _numbers(dataset: Any) -> Array:
     if not isinstance(dataset, h5py.Dataset):
         raise UnsupportedFormatError("groups inside groups", where=dataset.name)
     ragged = h5py.check_vlen_dtype(dataset.dtype)
-    if (ragged or dataset.dtype).kind not in "biuf":
+    if np.dtype(ragged or dataset.dtype).kind not in "biuf":
         raise UnsupportedFormatError(
             "not numbers", where=dataset.name, found=dataset.dtype, expected="numbers"
         )
@@ -139,6 +141,10 @@ def _numbers(dataset: Any) -> Array:
 
 
 def _stored(values: Array) -> Any:
+    if values.dtype.kind not in "biufO" or not all(
+        np.asarray(item).dtype.kind in "iu" for item in values.flat if values.dtype == object
+    ):
+        raise DataError("only numbers and ragged integers can be written", found=values.dtype)
     if values.dtype == object:
         return h5py.vlen_dtype(np.dtype(np.int32))
     return {"f": np.float32, "i": np.int32, "u": np.int32}.get(values.dtype.kind, values.dtype)
