@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, Self, cast
 
 from neurodyn.errors import CorruptFileError, FileError, SizeBudgetError, UnsafeFileError
 from neurodyn.io.limits import (
@@ -37,6 +37,14 @@ __all__ = ["extract_archive"]
 PIECE = 1 << 20
 DRIVE = re.compile(r"^[A-Za-z]:")
 DECOMPRESSORS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
+EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+LARGEST_EXTENSION = 1 << 20
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError)
 
 
@@ -168,14 +176,21 @@ class _Metered(io.RawIOBase):
         self._stream, self._budget, self._n_bytes = stream, budget, 0
 
     def read(self, size: int = -1) -> bytes:
-        if size > get_limits().memory:  # tarfile reads a header of any declared length at once
-            raise SizeBudgetError(
-                "archive declares a huge header", where=self._budget.path, found=format_bytes(size)
-            )
         data = self._stream.read(size)
         self._n_bytes += len(data)
         self._budget.require_total(self._n_bytes)
         return data
+
+
+class _Header(tarfile.TarInfo):
+    """A header of tar, where a long name must not be a long read into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in EXTENSIONS and header.size > LARGEST_EXTENSION:
+            raise tarfile.TarError(f"extended header of {format_bytes(header.size)}")
+        return header
 
 
 def _members(path: Path, budget: _Budget) -> Iterator[_Member]:
@@ -187,7 +202,8 @@ def _members(path: Path, budget: _Budget) -> Iterator[_Member]:
             return
         unpack = next((opener for magic, opener in DECOMPRESSORS if start.startswith(magic)), None)
         stream = cast(IO[bytes], file if unpack is None else unpack(file, "rb"))
-        with tarfile.open(fileobj=cast(Any, _Metered(stream, budget)), mode="r|") as archive:
+        metered = cast(Any, _Metered(stream, budget))
+        with tarfile.open(fileobj=metered, mode="r|", tarinfo=_Header) as archive:
             for item in archive:
                 kind = "file" if item.isreg() else "folder" if item.isdir() else "a link or device"
                 yield _Member(item.name, kind, archive.extractfile(item) if item.isreg() else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 import zlib
@@ -151,10 +152,8 @@ def _read_header(file: IO[bytes], where: str, length: int) -> _Header:
         if version[0] not in (1, 2, 3):
             raise ValueError(f"format version {version[0]}.{version[1]}")
         read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
-        shape, fortran_order, dtype = read(file)
-        if version[0] == 3 and dtype.names:  # like 2, but with field names in UTF-8
-            dtype.names = tuple(name.encode("latin-1").decode() for name in dtype.names)
-    except (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        shape, fortran_order, dtype = read(_in_latin(file) if version[0] == 3 else file)
+    except Exception as error:  # numpy uses Python's own parser, which raises what it likes
         raise CorruptFileError("not a .npy file", where=where, found=error) from error
     if dtype.hasobject:
         raise UnsafeFileError(
@@ -173,6 +172,13 @@ def _read_header(file: IO[bytes], where: str, length: int) -> _Header:
             expected=f"shape {shape} of {dtype}: {format_bytes(n_bytes)}",
         )
     return _Header(shape, "F" if fortran_order else "C", dtype, n_bytes, offset)
+
+
+def _in_latin(file: IO[bytes]) -> IO[bytes]:
+    """Return a header of version 3, which is in UTF-8, as one of version 2."""
+    length = int.from_bytes(file.read(4), "little")
+    text = file.read(length).decode().encode("latin-1", "backslashreplace")
+    return io.BytesIO(len(text).to_bytes(4, "little") + text)
 
 
 def _read_data(file: Any, header: _Header, where: str) -> Array:

@@ -278,7 +278,7 @@ def _read_raw(dataset: h5py.Dataset, folder: Path) -> np.ndarray[Any, Any]:
     n_bytes = dataset.size * dataset.dtype.itemsize
     if raw.size < n_bytes:
         raise EOFError(f"external raw storage holds {raw.size} of {n_bytes} bytes")
-    return raw[:n_bytes].view(dataset.dtype).reshape(dataset.shape)
+    return np.ndarray(dataset.shape, dataset.dtype, raw[:n_bytes])
 
 
 def _require_size(dataset: h5py.Dataset, selection: Any, where: str) -> None:
