@@ -1,0 +1,206 @@
+"""Estimators that are trained: a network, an objective, and the loop of neurodyn.training."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neurodyn.config import from_dict
+from neurodyn.models import run_folder
+from neurodyn.models.base import Arrays, C, RunConfig
+from neurodyn.models.context import DataContext, TrialCounts
+from neurodyn.models.counts_estimator import CountsEstimator
+from neurodyn.training import Objective, TrainingConfig, read_history, train
+from neurodyn.training.history import History
+from neurodyn.training.randomness import random_scope
+from neurodyn.training.run_folder import Resume
+
+__all__ = ["TorchEstimator", "TrialSource"]
+
+# Streams of random numbers beside the one of training.
+BUILD_STREAM, PREDICT_STREAM = 1, 2
+PREDICTED_AT_ONCE = 256
+
+
+class TorchEstimator(CountsEstimator[C]):
+    """Base of the estimators with a network.
+
+    A subclass gives :meth:`build_network`, :meth:`objective` and :meth:`infer`.
+    """
+
+    default_training: ClassVar[TrainingConfig] = TrainingConfig()
+    """How ``fit`` trains when it is not told."""
+    result_dims: ClassVar[Mapping[str, tuple[str, ...]]] = {"latent": ("trial", "time", "factor")}
+    """Variables of ``transform`` and their dims."""
+    network_: nn.Module
+    training_: TrainingConfig
+    history_: list[dict[str, Any]]
+
+    @abstractmethod
+    def build_network(self, config: C, context: DataContext) -> nn.Module:
+        """Return a new network; random numbers come from torch's global generator."""
+
+    @abstractmethod
+    def objective(self, config: C, context: DataContext) -> Objective:
+        """Return what training minimises and how it validates."""
+
+    @abstractmethod
+    def infer(self, network: nn.Module, count: Tensor) -> dict[str, Tensor]:
+        """Return ``log_expected_count`` and the variables of ``result_dims``.
+
+        Parameters
+        ----------
+        network
+            In evaluation mode, without gradients.
+        count
+            Held-in counts ``(batch, time, unit)``, float32, 0 where not observed.
+
+        Returns
+        -------
+        dict
+            Tensors ``(batch, time and forward, ...)``.
+        """
+
+    def initialise(self, network: nn.Module, targets: TrialCounts) -> None:
+        """Set first values from the training counts, a bias for example."""
+
+    def fit(
+        self,
+        data: xr.DataTree | xr.Dataset,
+        *,
+        validation: xr.DataTree | xr.Dataset | None = None,
+        training: TrainingConfig | None = None,
+        resume: Resume = None,
+        folder: str | Path | None = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        data
+            Training counts; held-out units and forward bins are targets, never inputs.
+        validation
+            Counts for the monitored score, which chooses the weights and ends training early.
+        training
+            Settings of the loop; ``default_training`` if not given. A batch size above the
+            number of trials means all trials.
+        resume
+            ``True`` or ``"auto"`` continues the run in ``folder``.
+        folder
+            Run folder: checkpoints, history and, in the end, all that :meth:`save` writes.
+
+        Raises
+        ------
+        LeakageError, DataError, TimebaseError
+            As every ``fit``.
+        ConfigError, CheckpointError, TrainingDivergedError
+            As :func:`neurodyn.training.train`.
+        """
+        counts = self._begin_fit(data)
+        source = TrialSource(self.context_.targets(counts))
+        checked = None if validation is None else self._validation_targets(validation)
+        settings = training or self.default_training
+        self.training_ = replace(settings, batch_size=min(settings.batch_size, len(source)))
+        network = self._new_network()
+        self.initialise(network, source.trials)
+        result = train(
+            network,
+            self.objective(self.config, self.context_),
+            source,
+            self.training_,
+            validation=None if checked is None else TrialSource(checked),
+            folder=None if folder is None else run_folder.begin(folder),
+            resume=resume,
+        )
+        self.network_, self.history_ = result.network, result.history
+        self._finish_fit()
+        if folder is not None:
+            self.save(folder)
+        return self
+
+    def _learn(self, inputs: TrialCounts, targets: TrialCounts) -> None:
+        raise NotImplementedError("networks learn in fit")
+
+    def _new_network(self) -> nn.Module:
+        with random_scope([self.training_.seed, BUILD_STREAM], torch.device("cpu")):
+            return self.build_network(self.config, self.context_)
+
+    def _log_expected_count(self, inputs: TrialCounts) -> NDArray[np.float32]:
+        return np.concatenate([part["log_expected_count"] for part in self._inferred(inputs)])
+
+    def _latents(self, inputs: TrialCounts) -> dict[str, Any]:
+        parts = list(self._inferred(inputs))
+        return {
+            name: (dims, np.concatenate([part[name] for part in parts]))
+            for name, dims in self.result_dims.items()
+        }
+
+    def _inferred(self, inputs: TrialCounts) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Infer in batches; each has its own random numbers, the same at every call."""
+        device = next(self.network_.parameters()).device
+        self.network_.eval()
+        for start in range(0, len(inputs.count), PREDICTED_AT_ONCE):
+            count = torch.from_numpy(inputs.count[start : start + PREDICTED_AT_ONCE]).to(device)
+            entropy = [self.training_.seed, PREDICT_STREAM, start]
+            with torch.no_grad(), random_scope(entropy, device):
+                found = self.infer(self.network_, count)
+            yield {name: tensor.float().cpu().numpy() for name, tensor in found.items()}
+
+    def _arrays(self) -> Arrays:
+        state = self.network_.state_dict()
+        return {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+
+    def _run_config(self) -> RunConfig:
+        return RunConfig(estimator=self.name, model=self.config, training=self.training_)
+
+    def _restore(self, run: run_folder.Run, settings: RunConfig) -> None:
+        super()._restore(run, settings)
+        self.training_ = from_dict(TrainingConfig, settings.training, where=run_folder.CONFIG)
+        self.network_ = self._new_network()
+        weights = {name: torch.from_numpy(array) for name, array in run.arrays.items()}
+        self.network_.load_state_dict(weights)
+        self.history_ = read_history(run.folder / run_folder.HISTORY)
+
+    def _write_more(self, folder: Path) -> None:
+        History(folder / run_folder.HISTORY, self.history_).close()
+
+    def _provenance(self) -> dict[str, Any]:
+        device = str(next(self.network_.parameters()).device)
+        return {**super()._provenance(), "device": device, "seed": self.training_.seed}
+
+
+class TrialSource:
+    """Trials as windows for training: ``count`` float32, ``observed`` bool, ``index`` int64.
+
+    Parameters
+    ----------
+    trials
+        Counts and mask ``(trial, time, unit)``; kept as uint8 where they fit.
+    """
+
+    def __init__(self, trials: TrialCounts) -> None:
+        self.trials = trials
+        fits = trials.count.size == 0 or trials.count.max() <= np.iinfo(np.uint8).max
+        self._count = torch.from_numpy(trials.count.astype(np.uint8) if fits else trials.count)
+        self._observed = torch.from_numpy(trials.observed)
+
+    def __len__(self) -> int:
+        return len(self._count)
+
+    def gather(self, index: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the trials ``index`` as tensors."""
+        chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
+        return {
+            "count": self._count[chosen].float(),
+            "observed": self._observed[chosen],
+            "index": chosen,
+        }
