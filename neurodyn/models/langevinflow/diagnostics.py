@@ -169,7 +169,7 @@ def dispersion(potential: RingPotential, *, step: float, damping: float) -> Disp
     torch.Size([8, 2])
     """
     frequency = torch.sqrt(potential.scale() * potential.squared_frequencies())
-    wave = 2 * math.pi * torch.fft.fftfreq(potential.n_sites).to(frequency)
+    wave = 2 * math.pi * torch.fft.fftfreq(potential.n_sites, dtype=frequency.dtype)
     spacing = 2 * math.pi / potential.n_sites
     slope = (frequency.roll(-1, 0) - frequency.roll(1, 0)) / (2 * spacing)
     phase = frequency / wave.abs()[:, None]

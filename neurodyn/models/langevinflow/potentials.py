@@ -91,13 +91,12 @@ class RingPotential(Potential):
         ``w^2(k) = eig(K(k)^H K(k)) + w0^2`` with ``K(k)`` the kernel's Fourier series at
         ``k = 2 pi j / n_sites``.
         """
-        n_taps = self.kernel.shape[2]
-        wave = 2 * math.pi * torch.arange(self.n_sites, device=self.kernel.device) / self.n_sites
-        tap = torch.arange(n_taps, device=self.kernel.device) - n_taps // 2
-        angle = (wave[:, None] * tap).to(self.kernel.dtype)
-        spectrum = torch.einsum(
-            "ijd,kd->kij", torch.complex(self.kernel, 0 * self.kernel), torch.exp(1j * angle)
-        )
+        kernel = self.kernel
+        n_taps = kernel.shape[2]
+        site = torch.arange(self.n_sites, dtype=kernel.dtype, device=kernel.device)
+        tap = torch.arange(n_taps, dtype=kernel.dtype, device=kernel.device) - n_taps // 2
+        phase = torch.exp(2j * math.pi / self.n_sites * site[:, None] * tap)
+        spectrum = torch.einsum("ijd,kd->kij", torch.complex(kernel, 0 * kernel), phase)
         squared: Tensor = torch.linalg.eigvalsh(spectrum.mH @ spectrum)
         return squared + torch.exp(2 * self.log_frequency)
 
