@@ -5,11 +5,13 @@ Each takes the axes to draw into, or makes a figure of its own with pyplot. Insi
 """
 
 from neurodyn.plots.dynamics import dispersion, latents
+from neurodyn.plots.embed import Drawing
 from neurodyn.plots.rates import psth, raster, rates
 from neurodyn.plots.runs import scores, training_curves
 from neurodyn.plots.style import theme
 
 __all__ = [
+    "Drawing",
     "dispersion",
     "latents",
     "psth",

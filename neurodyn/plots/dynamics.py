@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from neurodyn.errors import EmptySelectionError, suggest
-from neurodyn.plots.style import COLORMAP, COLORS, axes_or_new, colors_for, ink, tidy
+from neurodyn.plots.style import COLORMAP, axes_or_new, colors_for, ink, palette, tidy
 
 __all__ = ["dispersion", "latents"]
 
@@ -76,7 +76,7 @@ def latents(
         axis.labelpad = -8
     if len(kept) < len(every):
         axes.set_title(f"{len(kept)} of {len(every)} {f'{by}s' if by else 'trials'}", loc="left")
-    elif 1 < len(every) <= len(COLORS):
+    elif 1 < len(every) <= len(palette()):
         axes.legend(title=by)
     return axes  # type: ignore[no-any-return]
 

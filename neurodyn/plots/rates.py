@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from neurodyn.errors import EmptySelectionError, suggest
-from neurodyn.plots.style import COLORS, axes_or_new, colors_for, ink, tidy
+from neurodyn.plots.style import axes_or_new, colors_for, ink, palette, tidy
 from neurodyn.recording import masked_counts, pick, unit_spike_times
 
 __all__ = ["psth", "raster", "rates"]
@@ -53,7 +53,7 @@ def raster(
         for begin, end in _intervals(pick(recording, "trials"), start, last):
             axes.axvspan(begin, end, color=ink(), alpha=0.06, linewidth=0)
     held_out = spikes.coords.get("held_out", xr.zeros_like(spikes["unit"], dtype=bool)).values
-    for held, color, label in ((False, ink(), "held in"), (True, COLORS[1], "held out")):
+    for held, color, label in ((False, ink(), "held in"), (True, palette()[1], "held out")):
         rows = np.flatnonzero(held_out == held)
         if rows.size:
             at = np.concatenate([shown[row] for row in rows])
@@ -107,7 +107,7 @@ def psth(
         error = spread / np.sqrt(n_observed)
         axes.fill_between(time, mean - error, mean + error, color=color, alpha=0.2, linewidth=0)
         axes.plot(time, mean, color=color, linewidth=1.5, label=str(label))
-    if 1 < len(colors) <= len(COLORS):
+    if 1 < len(colors) <= len(palette()):
         axes.legend(title=by, ncols=2)
     axes.set_ylim(bottom=0.0)
     axes.set_title(f"unit {unit}", loc="left")
@@ -171,7 +171,7 @@ def rates(
     axes.plot(
         prediction["time"].values + _half_bin(prediction),
         _trace(prediction["rate"], prediction, unit, trial),
-        color=COLORS[0],
+        color=palette()[0],
         linewidth=1.8,
         label=name,
     )

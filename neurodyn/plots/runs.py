@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from neurodyn.errors import EmptySelectionError, suggest
-from neurodyn.plots.style import COLORS, axes_or_new, ink, tidy
+from neurodyn.plots.style import axes_or_new, ink, palette, tidy
 
 __all__ = ["scores", "training_curves"]
 
@@ -44,7 +44,7 @@ def training_curves(
         known = {name for row in rows for name in row} - {"step", "kind", "epoch"}
         raise EmptySelectionError(f"no {quantity!r} in the history", hint=suggest(quantity, known))
     axes = axes_or_new(ax)
-    for kind, color in (("train", COLORS[0]), ("validation", COLORS[1])):
+    for kind, color in (("train", palette()[0]), ("validation", palette()[1])):
         points = [(row["step"], row[quantity]) for row in found if row.get("kind") == kind]
         if points:
             _curve(axes, np.array(points, dtype=np.float64), kind, color)
@@ -83,7 +83,7 @@ def scores(table: xr.Dataset, metric: str, *, ax: Axes | None = None) -> Axes:
     value, names = column["score"].values, column["model"].values.tolist()
     headline = column.coords.get("headline", xr.zeros_like(column["score"], dtype=bool)).values
     axes = axes_or_new(ax, size=(5.0, 0.8 + 0.32 * len(names)))
-    colors = [COLORS[0] if marked else ink() for marked in headline]
+    colors = [palette()[0] if marked else ink() for marked in headline]
     row = np.arange(len(names))
     if "low" in column and "high" in column:
         axes.hlines(row, column["low"].values, column["high"].values, colors=colors, linewidths=1.6)

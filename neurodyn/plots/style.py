@@ -9,12 +9,13 @@ from typing import Any, cast
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_rgb
 
-__all__ = ["COLORS", "axes_or_new", "colors_for", "ink", "theme", "tidy"]
+__all__ = ["COLORMAP", "axes_or_new", "colors_for", "ink", "palette", "theme", "tidy"]
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's palette without black and yellow; the first is the model, the second the data."""
+"""Okabe and Ito's palette without black and yellow, for light pages."""
+COLORS_ON_DARK = ("#56b4e9", "#e69f00", "#2cc295", "#e39bc6", "#f0e442", "#9aa7ff")
 # without its ends, which fade into dark and light pages
 COLORMAP = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.2, 0.9, 256)))
 LIGHT = {"ink": "#20252b", "faint": "#d9dde2"}
@@ -62,6 +63,17 @@ def ink() -> str:
     return str(mpl.rcParams["text.color"])
 
 
+def palette() -> tuple[str, ...]:
+    """Return six colours for a light page, or for a dark one if text is light.
+
+    Examples
+    --------
+    >>> palette()[0]
+    '#0072b2'
+    """
+    return COLORS_ON_DARK if sum(to_rgb(ink())) > 1.5 else COLORS
+
+
 def axes_or_new(
     ax: Axes | None, *, size: tuple[float, float] = (5.0, 3.0), projection: str | None = None
 ) -> Axes:
@@ -90,7 +102,7 @@ def colors_for(labels: Iterable[object]) -> dict[object, Any]:
     {'left': '#0072b2', 'right': '#d55e00'}
     """
     ordered = sorted(set(labels), key=lambda label: (str(type(label)), cast(Any, label)))
-    if len(ordered) <= len(COLORS):
-        return dict(zip(ordered, COLORS))
+    if len(ordered) <= len(palette()):
+        return dict(zip(ordered, palette()))
     shades = COLORMAP(np.linspace(0.0, 1.0, len(ordered)))
     return dict(zip(ordered, map(tuple, shades)))

@@ -1,0 +1,24 @@
+"""One self-contained HTML page per run: what was asked, what came out, how to do it again.
+
+A run folder holds, as far as there are any (a section without its file is left out):
+
+``results.nc``
+    One dataset: ``rate`` ``(trial, time, unit)`` [spikes/s]; ``true_rate`` of the same form;
+    ``count`` and ``observed``; ``latent`` ``(trial, time, factor)``; ``frequency`` and
+    ``quality`` ``(wavenumber, branch)``; ``shuffle_cost`` ``(state)`` [nats/element].
+``metrics.json``
+    ``headline``: the model that the run is about; ``scores``: rows of ``model, metric, score``
+    and perhaps ``low, high, units``; ``differences``: rows of ``model, reference, metric,
+    difference, low, high``, paired by trial; ``notes``: sentences.
+``history.jsonl``, ``config.toml``, ``manifest.json``
+    As training and the estimator wrote them. The manifest's ``command`` is how to repeat it.
+
+The page needs nothing from outside and runs no script; every text from a file is escaped.
+"""
+
+from neurodyn.plots.embed import Drawing
+from neurodyn.report.page import write_report
+from neurodyn.report.run import Run, read_run
+from neurodyn.report.sections import Section, Table
+
+__all__ = ["Drawing", "Run", "Section", "Table", "read_run", "write_report"]

@@ -1,0 +1,83 @@
+"""What a report reads: the files of a run folder, whichever there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neurodyn import recording as rec
+from neurodyn.errors import CorruptFileError, EmptySelectionError
+from neurodyn.training.history import read_history
+
+__all__ = ["Run", "read_run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds; whatever is missing is empty."""
+
+    name: str
+    results: xr.Dataset
+    metrics: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    manifest: Mapping[str, Any]
+    config: str
+
+    @property
+    def model(self) -> str:
+        """Name of the model that the run is about."""
+        return str(self.metrics.get("headline") or self.manifest.get("estimator") or self.name)
+
+    @property
+    def version(self) -> str:
+        """Of neurodyn, with which it was written."""
+        return str(dict(self.manifest.get("versions") or {}).get("neurodyn", "of unknown version"))
+
+    def listed(self, name: str) -> list[tuple[str, Any]]:
+        """Return a mapping of the manifest (versions, inputs, files) in sorted order."""
+        return sorted(dict(self.manifest.get(name) or {}).items())
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read what a run folder holds; files that are missing leave their part empty.
+
+    Raises
+    ------
+    FileNotFoundError, EmptySelectionError, CorruptFileError
+        As :func:`write_report`.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such run folder: {folder}")
+    results, rows = folder / "results.nc", folder / "history.jsonl"
+    config = folder / "config.toml"
+    run = Run(
+        name=folder.resolve().name,
+        results=rec.load(results) if results.is_file() else xr.Dataset(),
+        metrics=_json(folder / "metrics.json"),
+        history=read_history(rows) if rows.is_file() else [],
+        manifest=_json(folder / "manifest.json"),
+        config=config.read_text(encoding="utf-8") if config.is_file() else "",
+    )
+    if not (run.results or run.metrics or run.history):
+        raise EmptySelectionError(
+            "the folder holds no run",
+            where=folder,
+            expected="results.nc, metrics.json or history.jsonl",
+            hint="neurodyn fit ... --folder RUN writes one",
+        )
+    return run
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CorruptFileError("not a JSON object", where=path, found=error) from error
