@@ -158,7 +158,8 @@ def assemble(process: Process, config: SessionConfig, seed: int, **attrs: Any) -
     )
     children: dict[str, xr.Dataset | dict[str, xr.Dataset]]
     children = {"spikes": spikes, "trials": trials, "behavior": {"latent": latent}}
-    recording = rec.recording(children, config=configs.to_dict(config), **attrs)
+    settings = {"config": configs.to_dict(config), "config_uid": configs.uid(config)}
+    recording = rec.recording(children, **settings, **attrs)
     return Simulation(recording, truth)
 
 
@@ -180,7 +181,13 @@ def write(simulation: Simulation, path: str | Path) -> Path:
     from neurodyn.io.nwb.write import write_nwb
 
     path = Path(path)
-    write_nwb(simulation.recording, path)
+    attrs = simulation.recording.attrs
+    write_nwb(
+        simulation.recording,
+        path,
+        session_description=attrs["source"],
+        identifier=f"{attrs['subject']}-{attrs['config_uid']}",
+    )
     rec.save(simulation.truth, truth_path(path))
     return path
 
@@ -299,4 +306,5 @@ def _truth(
         },
         bin_size=config.bin_size,
         config=configs.to_dict(config),
+        config_uid=configs.uid(config),
     )
