@@ -7,6 +7,7 @@ into a private address between check and use. Each redirect is checked like the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import ipaddress
 import os
@@ -99,9 +100,6 @@ class Session:
 
     def __init__(self, policy: RemotePolicy) -> None:
         self.policy = policy
-        self._context = ssl.create_default_context()
-        if policy.certificates is not None:
-            self._context.load_verify_locations(policy.certificates)
         self._kept: tuple[str, http.client.HTTPConnection] | None = None
 
     def close(self) -> None:
@@ -169,6 +167,13 @@ class Session:
             hint="try again later; RemotePolicy(retries=..., timeout=...) waits longer",
         ) from failure
 
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if self.policy.certificates is not None:
+            context.load_verify_locations(self.policy.certificates)
+        return context
+
     def _finish(self, response: http.client.HTTPResponse) -> None:
         """Make the connection ready for the next request, or drop it."""
         response.read(LEFT_OVER)
@@ -178,16 +183,22 @@ class Session:
     def _send(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         parts = _require_allowed(url, self.policy)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection = self._connection(parts)
-        connection.request(
-            "GET", path, headers={"Accept-Encoding": "identity", "User-Agent": "neurodyn"} | headers
-        )
+        headers = {"Accept-Encoding": "identity", "User-Agent": "neurodyn"} | headers
+        reused = self._reusable(parts)
+        if reused is not None:
+            with contextlib.suppress(ConnectionError):  # the server may have closed it meanwhile
+                reused.request("GET", path, headers=headers)
+                return reused.getresponse()
+        connection = self._connect(parts)
+        connection.request("GET", path, headers=headers)
         return connection.getresponse()
 
-    def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if self._kept is not None and self._kept[0] == origin and self._kept[1].sock is not None:
-            return self._kept[1]
+    def _reusable(self, parts: SplitResult) -> http.client.HTTPConnection | None:
+        if self._kept is None or self._kept[0] != f"{parts.scheme}://{parts.netloc}":
+            return None
+        return self._kept[1] if self._kept[1].sock is not None else None
+
+    def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
         self.close()
         host = str(parts.hostname)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -199,12 +210,12 @@ class Session:
             )
         else:
             connection = http.client.HTTPConnection(host, port, timeout=self.policy.timeout)
-        raw = _connect(addresses, port, self.policy.timeout)
+        raw = _open_socket(addresses, port, self.policy.timeout)
         secure = parts.scheme == "https"
         # http.client would look the name up again; it gets the checked connection instead
         connection.sock = self._context.wrap_socket(raw, server_hostname=host) if secure else raw
         connection.auto_open = 0
-        self._kept = (origin, connection)
+        self._kept = (f"{parts.scheme}://{parts.netloc}", connection)
         return connection
 
 
@@ -272,7 +283,7 @@ def _is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _connect(addresses: list[str], port: int, timeout: float) -> socket.socket:
+def _open_socket(addresses: list[str], port: int, timeout: float) -> socket.socket:
     failure: OSError | None = None
     for address in addresses:
         try:

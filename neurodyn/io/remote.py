@@ -101,6 +101,10 @@ class RemoteFile(io.RawIOBase):
             self._position += len(part)
         return n_bytes
 
+    def readall(self) -> bytes:
+        """Return everything from the position on."""
+        return self.read(max(0, self.length - self._position)) or b""
+
     def close(self) -> None:
         """Close the connection; what was cached stays."""
         self._session.close()
@@ -168,11 +172,11 @@ class RemoteFile(io.RawIOBase):
                 raise NetworkError(
                     "server sent another range", where=self.name, found=f"{first}-{last}"
                 )
-            data = response.read(last + 1 - first)
-        if len(data) != last + 1 - first:
-            raise TransientError(
-                "short read", where=self.name, found=f"{len(data)} of {last + 1 - first} bytes"
-            )
+            n_bytes = last + 1 - first
+            data = response.read(n_bytes)
+            if len(data) != n_bytes:
+                found = f"{len(data)} of {n_bytes} bytes"
+                raise TransientError("short read", where=self.name, found=found)
         self.bytes_fetched += len(data)
         self._final_url, self._version = final_url, version
         return bytes(data)
