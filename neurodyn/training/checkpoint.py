@@ -85,7 +85,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     Raises
     ------
     CheckpointError
-        If the system refuses any part of it; nothing of the failed save is left behind.
+        If the system refuses any part of it; what was not committed is removed.
     """
     place = folder / _name(checkpoint.step)
     files = {
@@ -93,16 +93,19 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         _STATE: _encode(checkpoint.state),
     }
     manifest = {"files": {name: _entry(data) for name, data in files.items()}}
+    committed = False
     try:
         _remove(place)
         place.mkdir()
         for name, data in files.items():
             _write(place / name, data)
         _write(place / _MANIFEST, _encode(manifest))
+        committed = True
         _write(folder / _LATEST, place.name.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            _remove(place)
+        if not committed:
+            with contextlib.suppress(OSError):
+                _remove(place)
         raise CheckpointError(
             f"checkpoint of step {checkpoint.step} cannot be saved",
             where=place,

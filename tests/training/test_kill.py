@@ -75,21 +75,28 @@ def kill_and_resume(folder, n_kills, longest, seed, **changes):
 
 
 @pytest.mark.parametrize(
-    ("n_kills", "n_steps", "longest"),
-    [(5, 400, 0.25), pytest.param(50, 6000, 0.4, marks=pytest.mark.slow)],
+    ("n_kills", "n_steps"), [(5, 250), pytest.param(50, 6000, marks=pytest.mark.slow)]
 )
-def test_killed_at_random_moments_it_ends_bit_identical(tmp_path, n_kills, n_steps, longest):
+def test_killed_at_random_moments_it_ends_bit_identical(tmp_path, n_kills, n_steps):
     changes = {"n_steps": n_steps, "checkpoint_every": 3, "ema_decay": 0.99}
+    begun = time.monotonic()
     toy.exit_code(toy.run, tmp_path / "whole", **changes)
+    # So short that the run cannot be over before the last kill.
+    longest = 0.6 * (time.monotonic() - begun) / n_kills
     steps = kill_and_resume(tmp_path / "killed", n_kills, longest, seed=n_kills, **changes)
     assert steps == sorted(steps)
-    assert 0 <= steps[-1] < n_steps
+    assert steps[-1] < n_steps
     assert toy.traces(tmp_path / "killed") == toy.traces(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("n_steps", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_killed_inside_any_call_to_the_system_nothing_is_lost(tmp_path, n_steps):
-    changes = {"n_steps": n_steps, "checkpoint_every": 2, "validate_every": 2, "keep_checkpoints": 1}
+    changes = {
+        "n_steps": n_steps,
+        "checkpoint_every": 2,
+        "validate_every": 2,
+        "keep_checkpoints": 1,
+    }
     tally = tmp_path / "tally"
     toy.exit_code(toy.run_dying_at, tmp_path / "whole", 0, tally, **changes)
     expected, n_calls = toy.traces(tmp_path / "whole"), int(tally.read_text())
