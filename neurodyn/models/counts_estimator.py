@@ -102,13 +102,7 @@ class CountsEstimator(Estimator[C]):
         self._require_fitted()
         counts = self._trials(data)
         inputs = self.context_.inputs(counts)
-        log_rate = self._log_expected_count(inputs) - np.log(self.context_.bin_size)
-        log_rate = log_rate.astype(np.float32)
-        variables = {
-            "log_rate": (("trial", "time", "unit"), log_rate, {"units": "log(spikes/s)"}),
-            "rate": (("trial", "time", "unit"), np.exp(log_rate), {"units": "spikes/s"}),
-        }
-        return self._labelled(variables, counts, inputs, "predict")
+        return self._as_rates(self._log_expected_count(inputs), counts, inputs, "predict")
 
     def transform(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
         """Return what the model has found in the held-in units.
@@ -202,6 +196,24 @@ class CountsEstimator(Estimator[C]):
     def _provenance(self) -> dict[str, Any]:
         return {"inputs": {"counts": self.data_digest_}, "device": "cpu", "seed": None}
 
+    def _as_rates(
+        self, log_expected_count: FloatArray, counts: xr.Dataset, inputs: TrialCounts, step: str
+    ) -> xr.Dataset:
+        log_rate = (log_expected_count - np.log(self.context_.bin_size)).astype(np.float32)
+        variables = {
+            "log_rate": (("trial", "time", "unit"), log_rate, {"units": "log(spikes/s)"}),
+            "rate": (("trial", "time", "unit"), np.exp(log_rate), {"units": "spikes/s"}),
+        }
+        return self._labelled(variables, counts, inputs, step)
+
+    def _origin(self) -> dict[str, str]:
+        """Return what every result says about the model that made it."""
+        return {
+            "estimator": self.name,
+            "config_uid": self.config_uid,
+            "checkpoint": self.arrays_digest_,
+        }
+
     def _labelled(
         self, variables: Mapping[str, Any], counts: xr.Dataset, inputs: TrialCounts, step: str
     ) -> xr.Dataset:
@@ -222,13 +234,11 @@ class CountsEstimator(Estimator[C]):
         ds = results(
             variables,
             coords,
-            estimator=self.name,
-            config_uid=self.config_uid,
-            checkpoint=self.arrays_digest_,
+            **self._origin(),
             bin_size=context.bin_size,
             n_unobserved=int((~inputs.observed).sum()),
         )
-        return add_history(ds, step, estimator=self.name, checkpoint=self.arrays_digest_)
+        return add_history(ds, step, **self._origin())
 
 
 def counts_digest(counts: xr.Dataset) -> str:

@@ -34,7 +34,8 @@ PREDICTED_AT_ONCE = 256
 class TorchEstimator(CountsEstimator[C]):
     """Base of the estimators with a network.
 
-    A subclass gives :meth:`build_network`, :meth:`objective` and :meth:`infer`.
+    A subclass gives :meth:`build_network`, :meth:`objective` and :meth:`infer`. A network with a
+    method ``set_mean_count`` is told the mean training count ``(unit,)`` before the first step.
     """
 
     default_training: ClassVar[TrainingConfig] = TrainingConfig()
@@ -69,9 +70,6 @@ class TorchEstimator(CountsEstimator[C]):
         dict
             Tensors ``(batch, time and forward, ...)``.
         """
-
-    def initialise(self, network: nn.Module, targets: TrialCounts) -> None:
-        """Set first values from the training counts, a bias for example."""
 
     def fit(
         self,
@@ -111,7 +109,8 @@ class TorchEstimator(CountsEstimator[C]):
         settings = training or self.default_training
         self.training_ = replace(settings, batch_size=min(settings.batch_size, len(source)))
         network = self._new_network()
-        self.initialise(network, source.trials)
+        if hasattr(network, "set_mean_count"):
+            network.set_mean_count(_mean_count(source.trials))
         result = train(
             network,
             self.objective(self.config, self.context_),
@@ -204,3 +203,10 @@ class TrialSource:
             "observed": self._observed[chosen],
             "index": chosen,
         }
+
+
+def _mean_count(trials: TrialCounts) -> Tensor:
+    """Return mean counts of the observed bins ``(unit,)``, half a spike added to each unit."""
+    n_observed = trials.observed.sum((0, 1), dtype=np.float64)
+    mean = (trials.count.sum((0, 1), dtype=np.float64) + 0.5) / (n_observed + 1.0)
+    return torch.from_numpy(mean.astype(np.float32))

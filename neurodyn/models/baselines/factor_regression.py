@@ -95,7 +95,8 @@ class FactorRegression(CountsEstimator[C]):
     def _continued(self, factors: FloatArray) -> FloatArray:
         """Return factors ``(trial, forward, factor)`` of the forward bins."""
         elapsed = self.context_.bin_size * np.arange(1, self.context_.n_forward + 1)
-        return np.exp(-elapsed / self._forward_decay)[:, None] * factors[:, -1:]
+        decay: FloatArray = np.exp(-elapsed / self._forward_decay)[:, None]
+        return decay * factors[:, -1:]
 
     def _arrays(self) -> Arrays:
         return {

@@ -12,11 +12,18 @@ from torch.nn import functional as F
 
 from neurodyn.errors import ConfigError
 from neurodyn.metrics.spikes import bits_per_spike
-from neurodyn.models.context import DataContext, TrialCounts
+from neurodyn.models.context import DataContext
 from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.training import Batch, Objective, Progress, Source, TrainingConfig
 
-__all__ = ["GRUAutoencoder", "GRUConfig", "GRUNetwork", "ReconstructionObjective"]
+__all__ = [
+    "GRUAutoencoder",
+    "GRUConfig",
+    "GRUNetwork",
+    "ReconstructionObjective",
+    "matched_to",
+    "n_gru_parameters",
+]
 
 VALIDATED_AT_ONCE = 256
 
@@ -92,6 +99,11 @@ class GRUNetwork(nn.Module):
         """Return log expected counts of all bins; forward bins get zeros as input."""
         hidden, _ = self.gru(F.pad(count, (0, 0, 0, n_forward)))
         return GRUOutput(self.readout(self.dropout(hidden)), hidden)
+
+    @torch.no_grad()
+    def set_mean_count(self, mean_count: Tensor) -> None:
+        """Start the readout at the mean expected count of every unit, dims (unit,)."""
+        self.readout.bias.copy_(torch.log(mean_count))
 
 
 class ReconstructionObjective:
@@ -195,10 +207,6 @@ class GRUAutoencoder(TorchEstimator[GRUConfig]):
         """Return a new network."""
         return GRUNetwork(config, context.n_inputs, context.n_units)
 
-    def initialise(self, network: nn.Module, targets: TrialCounts) -> None:
-        """Start the readout at the mean counts."""
-        set_mean_count(network.readout, targets)
-
     def objective(self, config: GRUConfig, context: DataContext) -> Objective:
         """Return the Poisson loss with coordinated dropout."""
         return ReconstructionObjective(context, config.keep_prob)
@@ -207,13 +215,6 @@ class GRUAutoencoder(TorchEstimator[GRUConfig]):
         """Return log expected counts and hidden states."""
         output = network(count, self.context_.n_forward)
         return {"log_expected_count": output.log_expected_count, "latent": output.hidden}
-
-
-def set_mean_count(readout: Any, targets: TrialCounts) -> None:
-    """Set the bias of a linear readout to the log mean count of each unit."""
-    mean = (targets.count.sum((0, 1)) + 0.5) / (targets.observed.sum((0, 1)) + 1.0)
-    with torch.no_grad():
-        readout.bias.copy_(torch.from_numpy(np.log(mean)))
 
 
 def n_gru_parameters(hidden_size: int, n_inputs: int, n_outputs: int) -> int:

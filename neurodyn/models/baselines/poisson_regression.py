@@ -65,9 +65,9 @@ def fit_poisson(
 
     Examples
     --------
-    >>> readout = fit_poisson([[0.0], [1.0]], [[1.0], [2.0]])
-    >>> np.exp(readout.log_expected_count([[0.0], [1.0]])).round(2).ravel()
-    array([1., 2.])
+    >>> readout = fit_poisson([[0.0], [1.0]], [[100.0], [200.0]])
+    >>> np.exp(readout.log_expected_count([[0.0], [1.0]])).round().ravel()
+    array([100., 200.])
     """
     x, y, weight = _checked(features, count, observed)
     n_features, n_units = x.shape[1], y.shape[1]
