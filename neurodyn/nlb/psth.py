@@ -155,7 +155,8 @@ def _smoothed(clock: Clock, task: Task, column: int) -> FloatArray:
         smooth = np.zeros(clock.n_samples)
         edges = np.flatnonzero(np.diff(observed, prepend=False, append=False)).reshape(-1, 2)
         for start, stop in edges:
-            smooth[start:stop] = signal.convolve(counts[start:stop], kernel, "same")
+            if counts[start:stop].any():
+                smooth[start:stop] = signal.convolve(counts[start:stop], kernel, "same")
         smooth[smooth < 0] = 0.0
     padded = np.append(smooth, np.zeros(-clock.n_samples % step))
     binned = padded.reshape(-1, step).sum(axis=1)

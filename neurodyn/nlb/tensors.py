@@ -2,7 +2,8 @@
 
 Two things differ on purpose, in cases where nlb_tools loses trials or stops: a window that runs
 off the recording keeps its trial and holds NaN there, and trials without the event that they
-are aligned to are named in an error.
+are aligned to are named in an error. Behavior is in the physical unit that the recording gives;
+nlb_tools takes the file's raw numbers (R² is the same on both).
 """
 
 from __future__ import annotations

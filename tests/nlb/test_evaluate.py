@@ -45,6 +45,13 @@ def test_every_task_equals_nlb_tools(name):
     json.dumps(ours, allow_nan=False)
 
 
+def test_velocity_score_does_not_depend_on_the_unit_of_velocity():
+    truth, rates = targets_and_submission(task("area2_bump_20"))
+    meters = {n: a / 1000 if n.endswith("behavior") else a for n, a in truth.items()}
+    ours, same = (evaluate({"area2_bump_20": t}, {"area2_bump_20": rates}) for t in (truth, meters))
+    assert_same(ours, same)
+
+
 def test_all_tasks_at_once_are_merged_as_nlb_tools_does():
     pairs = {
         name: targets_and_submission(TASKS[name], 1, forward=False)
