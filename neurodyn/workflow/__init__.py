@@ -1,0 +1,30 @@
+"""The main jobs from end to end: counts from a file, models side by side, one run folder."""
+
+from neurodyn.workflow.compare import Plan, compare
+from neurodyn.workflow.data import (
+    Data,
+    Opened,
+    hold_out_units,
+    open_counts,
+    open_data,
+    split_trials,
+    with_held_out,
+)
+from neurodyn.workflow.demo import demo
+from neurodyn.workflow.plans import BASELINES, load_model, plan
+
+__all__ = [
+    "BASELINES",
+    "Data",
+    "Opened",
+    "Plan",
+    "compare",
+    "demo",
+    "hold_out_units",
+    "load_model",
+    "open_counts",
+    "open_data",
+    "plan",
+    "split_trials",
+    "with_held_out",
+]

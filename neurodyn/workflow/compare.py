@@ -1,0 +1,152 @@
+"""Models side by side: fitted on the same trials, scored on the same others, one report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurodyn import recording as rec
+from neurodyn import report
+from neurodyn.metrics.dynamics import rate_r2
+from neurodyn.metrics.intervals import (
+    Interval,
+    bits_per_spike_interval,
+    paired_bits_per_spike,
+    trial_interval,
+)
+from neurodyn.models import run_folder
+from neurodyn.models.counts_estimator import CountsEstimator
+from neurodyn.workflow.data import Data
+
+__all__ = ["Plan", "compare"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An estimator and further arguments of its ``fit``."""
+
+    model: CountsEstimator[Any]
+    fit_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compare(
+    plans: Mapping[str, Plan],
+    data: Data,
+    folder: str | Path,
+    *,
+    title: str | None = None,
+    command: str | None = None,
+) -> Path:
+    """Fit models on the same trials, score them on the same others, write a report.
+
+    Parameters
+    ----------
+    plans
+        What to fit, by name; the first is the one that the run is about.
+    data
+        Training and evaluation counts, with the true rates where they are known.
+    folder
+        Run folder of the first model; the others go to ``folder/baselines/<name>``.
+    title, command
+        For the report.
+
+    Returns
+    -------
+    Path
+        ``report.html``.
+    """
+    folder = Path(folder)
+    headline = next(iter(plans))
+    predicted: dict[str, xr.Dataset] = {}
+    for name, plan in plans.items():
+        plan.model.fit(data.train, **plan.fit_options)
+        plan.model.save(folder if name == headline else folder / "baselines" / name)
+        predicted[name] = plan.model.predict(data.evaluation)
+    metrics = {
+        "headline": headline,
+        "scores": _scores(predicted, data),
+        "differences": _differences(predicted, data),
+        "notes": list(data.notes),
+    }
+    found = _results(plans[headline].model, predicted[headline], data)
+    run_folder.record(folder, results=found, metrics=metrics)
+    run_folder.commit(folder, command=command)
+    page = report.write_report(folder, title=title)
+    run_folder.commit(folder)
+    return page
+
+
+def _counted(data: Data, held_out: bool) -> NDArray[np.float64]:
+    """Return evaluation counts of held-out or held-in units, NaN where unobserved."""
+    masked = rec.masked_counts(data.evaluation).transpose("trial", "time", "unit")
+    return masked.values[..., data.evaluation["held_out"].values == held_out].astype(np.float64)
+
+
+def _expected(rates: xr.Dataset, data: Data, held_out: bool | None) -> NDArray[np.float64]:
+    """Return expected counts per bin of evaluation units, in the order of the counts."""
+    chosen = np.ones(data.evaluation.sizes["unit"], bool)
+    if held_out is not None:
+        chosen = data.evaluation["held_out"].values == held_out
+    rate = rates["rate"].sel(unit=data.evaluation["unit"].values[chosen])
+    values = rate.transpose("trial", "time", "unit").values.astype(np.float64)
+    return np.asarray(values * data.evaluation.attrs["bin_size"])
+
+
+def _scores(predicted: Mapping[str, xr.Dataset], data: Data) -> list[dict[str, Any]]:
+    rows = []
+    for name, rates in predicted.items():
+        for metric, held_out in (("co_bps", True), ("held_in_bps", False)):
+            found = bits_per_spike_interval(
+                _expected(rates, data, held_out), _counted(data, held_out)
+            )
+            rows.append(_row(found, model=name, metric=metric, units="bits per spike"))
+        if data.truth is not None:
+            found = _rate_r2(_expected(rates, data, None), _expected(data.truth, data, None))
+            rows.append(_row(found, model=name, metric="rate_r2"))
+    return rows
+
+
+def _rate_r2(expected: NDArray[np.float64], truth: NDArray[np.float64]) -> Interval:
+    return trial_interval(
+        lambda trial: rate_r2(expected[trial], truth[trial]), len(expected), n_resamples=200
+    )
+
+
+def _differences(predicted: Mapping[str, xr.Dataset], data: Data) -> list[dict[str, Any]]:
+    headline, *others = predicted
+    counted = _counted(data, held_out=True)
+    first = _expected(predicted[headline], data, held_out=True)
+    rows = []
+    for name in others:
+        found = paired_bits_per_spike(first, _expected(predicted[name], data, True), counted)
+        row = _row(found, model=headline, reference=name, metric="co_bps")
+        row["difference"] = row.pop("score")
+        rows.append(row)
+    return rows
+
+
+def _row(found: Interval, **labels: str) -> dict[str, Any]:
+    return {**labels, "score": found.estimate, "low": found.low, "high": found.high}
+
+
+def _results(model: CountsEstimator[Any], rates: xr.Dataset, data: Data) -> xr.Dataset:
+    """Return what the report shows: rates, counts, truth, latents and diagnostics."""
+    units = rates["unit"].values
+    shown = data.evaluation.sel(unit=units)
+    found = rates.assign(count=shown["count"].transpose("trial", "time", "unit"))
+    if "observed" in shown:
+        found["observed"] = shown["observed"]
+    if data.truth is not None:
+        found["true_rate"] = data.truth["rate"].sel(unit=units)
+    latents = model.transform(data.evaluation)
+    found = found.assign({name: latents[name] for name in latents.data_vars})
+    diagnose = getattr(model, "diagnose", None)
+    if diagnose is not None:
+        found = found.assign(diagnose(data.evaluation).data_vars)
+    return found.assign_attrs(quality=data.evaluation.attrs.get("quality", {}))
