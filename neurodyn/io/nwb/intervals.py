@@ -15,7 +15,6 @@ from neurodyn.io.faults import Fault, Quality
 from neurodyn.io.hdf5 import read_array
 from neurodyn.io.nwb.clock import read_times
 from neurodyn.io.nwb.inventory import Entry
-from neurodyn.io.nwb.naming import unique_labels
 from neurodyn.io.nwb.tables import Table, read_columns
 
 __all__ = ["read_event_series", "read_events", "read_interval_series", "read_intervals"]
@@ -109,10 +108,12 @@ def _times(table: Table, name: str) -> NDArray[np.float64]:
 def _build(
     table: Table, start: Array, stop: Array, names: list[str], quality: Quality
 ) -> xr.Dataset:
+    names = [name for name in names if name != "trial_name"]
     columns = read_columns(table, "trial", names, quality, taken=set(OWN_NAMES))
     ids: Array | list[str] = table.ids
-    if table.ids.dtype.kind not in "iu" or np.unique(table.ids).size != table.n_rows:
-        ids, n_repeated = unique_labels(table.ids.tolist())
+    named = "trial_name" in table.group
+    if named or table.ids.dtype.kind not in "iu" or np.unique(table.ids).size != table.n_rows:
+        ids, n_repeated = table.labels("trial_name")
         quality.note("repeated_trial_ids", n_repeated)
     return recording.trials(start, stop, trial=ids, columns=columns)
 

@@ -14,7 +14,7 @@ from neurodyn.io.nwb.naming import attribute, clean_name, unique_name
 
 __all__ = ["Entry", "Unread", "inventory"]
 
-HIDDEN = ("specifications", "general", ".specloc")
+HIDDEN = ("specifications", "general")
 # names of modules and types of containers whose series are behavior
 BEHAVIOR = {"behavior", "Position", "CompassDirection", "BehavioralTimeSeries"} | {
     "PupilTracking",

@@ -27,6 +27,7 @@ from neurodyn.io.nwb.inventory import Entry, inventory
 from neurodyn.io.nwb.options import Options
 from neurodyn.io.nwb.series import read_series
 from neurodyn.io.nwb.session import quick_digest, read_session, require_version, session_span
+from neurodyn.io.nwb.sidecar import Sidecar
 from neurodyn.io.nwb.units import read_units
 from neurodyn.recording.schema import rule_for
 
@@ -133,6 +134,7 @@ class _Reader:
         except BaseException:
             self.file.close()
             raise
+        self.sidecar = Sidecar(self.file)
         self.name = Path(str(getattr(source, "name", source))).name
         self.digest = {} if hasattr(source, "read") else {"digest": quick_digest(Path(source))}
 
@@ -179,7 +181,7 @@ class _Reader:
             name=entry.original_name, source_path=entry.path, neurodata_type=entry.neurodata_type
         )
         child.attrs.update(quality.attrs())
-        return child
+        return self.sidecar.child(entry.path, child)
 
     def _read(self, entry: Entry, quality: Quality) -> xr.Dataset:
         try:
@@ -212,7 +214,8 @@ class _Reader:
                 root.decide(Fault.of("broken_object", error))
 
     def _root_attrs(self, root: Quality) -> dict[str, Any]:
-        attrs = {"source": self.name, **self.digest, **read_session(self.file, self.version)}
+        session = self.sidecar.root(read_session(self.file, self.version))
+        attrs = {"source": self.name, **self.digest, **session}
         if self.unread:
             attrs["unread"] = [f"{u.path} ({u.neurodata_type}): {u.reason}" for u in self.unread]
         return {**attrs, **root.attrs()}

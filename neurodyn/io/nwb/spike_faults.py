@@ -79,16 +79,21 @@ class SpikeTrains:
     def is_clean(self) -> bool:
         """Say whether all times are finite and strictly increase within every unit.
 
-        One pass in blocks: no array of the size of the spikes is made.
+        One pass in blocks that makes no array of the size of the spikes. NaN compares as not
+        greater; between finite ends a strictly increasing unit is finite.
         """
-        steps_back = 0
-        for start in range(0, self.times.size, BLOCK):
-            block = self.times[start : start + BLOCK + 1]
-            if not np.isfinite(block).all():
-                return False
-            steps_back += int(np.count_nonzero(block[1:] <= block[:-1]))
-        begins = self.first_spikes()
-        return steps_back == np.count_nonzero(self.times[begins] <= self.times[begins - 1])
+        times, begins = self.times, self.first_spikes()
+        if not times.size:
+            return True
+        ends = np.concatenate([[0], begins, begins - 1, [times.size - 1]])
+        if not np.isfinite(times[ends]).all():
+            return False
+        steps_up = 0
+        for start in range(0, times.size, BLOCK):
+            block = times[start : start + BLOCK + 1]
+            steps_up += int(np.count_nonzero(block[1:] > block[:-1]))
+        between = int(np.count_nonzero(times[begins] > times[begins - 1]))
+        return steps_up - between == times.size - 1 - begins.size
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from neurodyn.io.containment import BROKEN, place
 from neurodyn.io.faults import Fault, Quality
 from neurodyn.io.hdf5 import read_array
 from neurodyn.io.lazy import faulty_variable
-from neurodyn.io.nwb.naming import attribute, unique_name
+from neurodyn.io.nwb.naming import attribute, unique_labels, unique_name
 
 __all__ = ["Table", "pad_ragged", "read_columns", "row_ends"]
 
@@ -80,6 +80,18 @@ class Table:
         """The ids of the rows, numbered from 0 if the table has none."""
         item = self.group.get("id")
         return read_array(item) if isinstance(item, h5py.Dataset) else np.arange(self.n_rows)
+
+    def labels(self, column: str) -> tuple[list[str], int]:
+        """Return unique labels of the rows, and how many had to be made unique.
+
+        Text of ``column`` is taken where each row has its own; else the ids.
+        """
+        named = self.group.get(column)
+        if isinstance(named, h5py.Dataset) and named.shape == (self.n_rows,):
+            texts = read_array(named)
+            if texts.dtype.kind == "O" and np.unique(texts.astype(str)).size == self.n_rows:
+                return [str(text) for text in texts], 0
+        return unique_labels(self.ids.tolist())
 
     def is_ragged(self, name: str) -> bool:
         """Say whether a column holds several values a row."""

@@ -23,7 +23,7 @@ from neurodyn.io.faults import Fault, Quality
 from neurodyn.io.hdf5 import read_array
 from neurodyn.io.lazy import faulty_variable, lazy_variable
 from neurodyn.io.nwb.inventory import Entry
-from neurodyn.io.nwb.naming import attribute, unique_labels
+from neurodyn.io.nwb.naming import attribute
 from neurodyn.io.nwb.options import Options
 from neurodyn.io.nwb.regions import unit_electrodes
 from neurodyn.io.nwb.spike_faults import Session, SpikeTrains
@@ -42,7 +42,7 @@ OWN_NAMES = {"unit", "spike", "spike_time", "row_size", "obs_interval"} | {
 HELD_OUT = ("heldout", "held_out")
 AREA_ALIASES = ("brain_area", "brain_region", "region", "location")
 # (unit, spike, sample) snippets: a waveform store of their own, not columns of units
-NOT_COLUMNS = ("spike_times", "obs_intervals", "waveforms")
+NOT_COLUMNS = ("spike_times", "obs_intervals", "waveforms", "unit_name")
 
 
 class Observation(NamedTuple):
@@ -154,7 +154,7 @@ def _unread_trains(table: Table, flat: h5py.Dataset, quality: Quality) -> SpikeT
             expected="at least one spike",
             hint="load(select=...) another object; on_bad='drop' leaves the units out",
         )
-    labels, n_repeated = unique_labels(table.ids.tolist())
+    labels, n_repeated = table.labels("unit_name")
     quality.note("repeated_unit_ids", n_repeated)
     return SpikeTrains(np.empty(0), ends, labels, table.where)
 
@@ -230,8 +230,11 @@ def _electrode_columns(
 
 def _tick_hz(flat: h5py.Dataset) -> float:
     resolution = attribute(flat, "resolution")
-    usable = isinstance(resolution, int | float) and np.isfinite(resolution) and resolution > 0
-    return 1.0 / resolution if usable else NANOSECOND_TICKS
+    if not isinstance(resolution, int | float) or not 0 < resolution < np.inf:
+        return NANOSECOND_TICKS
+    rate = 1.0 / resolution
+    # clocks run at whole numbers of Hz: 1 / 1e-9 is not quite 1e9 in floats
+    return float(round(rate)) if abs(rate - round(rate)) < 1e-9 * rate else rate
 
 
 def _seconds_per_number(flat: h5py.Dataset, options: Options) -> float:
