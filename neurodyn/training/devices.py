@@ -77,7 +77,9 @@ def mean_over_devices(
     fabric: Fabric, losses: Mapping[str, Tensor], share: float
 ) -> dict[str, float]:
     """Return scalars averaged over the whole batch, the same on every device."""
-    values = torch.stack([value.detach().float() * share for value in losses.values()])
+    values = torch.stack(
+        [value.detach().to(fabric.device, torch.float32) * share for value in losses.values()]
+    )
     if fabric.world_size > 1:
         values = cast(Tensor, fabric.all_reduce(values, reduce_op="mean"))
     return dict(zip(losses, values.tolist(), strict=True))
@@ -97,7 +99,7 @@ def random_of_all_devices(fabric: Fabric) -> dict[str, Tensor]:
     own = capture_random(fabric.device)
     if fabric.world_size == 1:
         return {f"0/{name}": state for name, state in own.items()}
-    gathered = cast(dict[str, Tensor], fabric.all_gather(own))
+    gathered = cast(dict[str, Tensor], fabric.all_gather(fabric.to_device(own)))
     return {
         f"{rank}/{name}": states[rank].cpu()
         for name, states in gathered.items()

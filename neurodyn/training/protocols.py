@@ -58,7 +58,11 @@ class Source(Protocol):
 
 
 class Objective(Protocol):
-    """What a model minimises and how it is judged."""
+    """What a model minimises and how it is judged.
+
+    An objective remembers nothing between calls: what changes during training belongs to the
+    network's parameters and buffers or follows from ``progress``, or resuming is not exact.
+    """
 
     def loss(self, network: nn.Module, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return scalars, means over the batch; ``"loss"`` is minimised, all are recorded."""
