@@ -198,17 +198,22 @@ def split_trials(counts: xr.Dataset, *, seed: int = 0) -> tuple[xr.Dataset, xr.D
 
     The coordinate ``split`` decides where it holds ``train`` and ``val``; else one fifth of the
     trials is drawn, within conditions where there are any. Blocks of a recording without trials
-    are split in time.
+    are split in time, with a block left out between the parts.
     """
     if "split" in counts.coords and {"train", "val"} <= set(counts["split"].values.tolist()):
         split = counts["split"].values
         return counts.isel(trial=split == "train"), counts.isel(trial=split == "val")
-    from neurodyn.windows import split_by_trial
+    from neurodyn.windows import blocked_split, trial_split
 
-    parts = split_by_trial(
-        counts, {"train": 1 - EVALUATION_SHARE, "val": EVALUATION_SHARE}, seed=seed
-    )
-    return counts.isel(trial=parts["train"]), counts.isel(trial=parts["val"])
+    if "block_start" in counts.coords:
+        begin = counts["block_start"].values
+        length = counts.sizes["time"] * counts.attrs["bin_size"]
+        spans = np.column_stack([begin, begin + length])
+        split = blocked_split(spans, validation=EVALUATION_SHARE, gap=length)
+    else:
+        stratify = "condition" if "condition" in counts.coords else None
+        split = trial_split(counts, validation=EVALUATION_SHARE, stratify=stratify, seed=seed)
+    return counts.isel(trial=split.train), counts.isel(trial=split.validation)
 
 
 def _common_window(trials: xr.Dataset) -> tuple[float, float]:
