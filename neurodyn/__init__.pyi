@@ -1,5 +1,6 @@
 from . import (
     datasets as datasets,
+    io as io,
     metrics as metrics,
     models as models,
     nlb as nlb,
@@ -10,6 +11,10 @@ from . import (
     windows as windows,
 )
 from ._version import __version__ as __version__
+from .io import (
+    load as load,
+    open as open,
+)
 from .recording import (
     describe as describe,
     masked_counts as masked_counts,
@@ -22,10 +27,13 @@ __all__ = [
     "__version__",
     "datasets",
     "describe",
+    "io",
+    "load",
     "masked_counts",
     "metrics",
     "models",
     "nlb",
+    "open",
     "physical",
     "pick",
     "plots",
