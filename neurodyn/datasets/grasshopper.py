@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neurodyn import recording as rec
 from neurodyn.errors import CorruptFileError
 
 __all__ = ["from_nitime"]
 
+FloatArray = NDArray[np.floating[Any]]
 RUNS = (1, 2)
 DURATION, GAP = 10.0, 1.0
-EVERY = 5
+SOURCE_RATE, EVERY = 20_000.0, 5
 MICROSECOND = 1e-6
 
 
@@ -35,7 +38,7 @@ def from_nitime(folder: str | Path) -> xr.DataTree:
     -------
     xr.DataTree
         One unit; two trials of 10 s, with a gap of 1 s that is not in the source; behavior
-        ``stimulus``: the envelope of the sound, every fifth sample (4 kHz).
+        ``stimulus``: the envelope of the sound, every fifth sample (4 kHz), NaN in the gap.
 
     Raises
     ------
@@ -44,40 +47,11 @@ def from_nitime(folder: str | Path) -> xr.DataTree:
     """
     folder = Path(folder)
     start = np.arange(len(RUNS)) * (DURATION + GAP)
-    spikes, time, value, headers = [], [], [], []
-    for begin, run in zip(start, RUNS):
-        path = folder / f"grasshopper_spike_times{run}.txt"
-        headers.append(_header(path))
-        spikes.append(begin + _table(path, 1)[:, 0] * MICROSECOND)
-        stimulus = _table(folder / f"grasshopper_stimulus{run}.txt", 2)
-        stimulus = stimulus[stimulus[:, 0] < DURATION / MICROSECOND][::EVERY]
-        time.append(begin + stimulus[:, 0] * MICROSECOND)
-        value.append(stimulus[:, 1].astype(np.float32))
-    stop = start + DURATION
-    cut_off = [float(header["cut-off frequency (Hz)"]) for header in headers]
+    headers = [_header(folder / f"grasshopper_spike_times{run}.txt") for run in RUNS]
     children: dict[str, xr.Dataset | dict[str, xr.Dataset]] = {
-        "spikes": rec.spikes_from_units(
-            {"receptor": np.round(np.concatenate(spikes), 6)},
-            observed=np.stack([start, stop], axis=1),
-            tick_hz=1 / MICROSECOND,
-        ),
-        "trials": rec.trials(
-            start,
-            stop,
-            columns={
-                "condition": [f"cut-off {frequency:g} Hz" for frequency in cut_off],
-                "cut_off_frequency": cut_off,
-                "intensity": [float(header["intensity (dB)"]) for header in headers],
-            },
-        ),
-        "behavior": {
-            "stimulus": rec.behavior(
-                np.concatenate(value),
-                time=np.round(np.concatenate(time), 6),
-                feature=["envelope"],
-                units="relative amplitude",
-            )
-        },
+        "spikes": _spikes(folder, start),
+        "trials": _trials(headers, start),
+        "behavior": {"stimulus": _stimulus(folder, start)},
     }
     return rec.recording(
         children,
@@ -88,15 +62,52 @@ def from_nitime(folder: str | Path) -> xr.DataTree:
     )
 
 
+def _spikes(folder: Path, start: FloatArray) -> xr.Dataset:
+    times = [
+        begin + _table(folder / f"grasshopper_spike_times{run}.txt", 1)[:, 0] * MICROSECOND
+        for begin, run in zip(start, RUNS)
+    ]
+    return rec.spikes_from_units(
+        {"receptor": np.round(np.concatenate(times), 6)},
+        observed=np.stack([start, start + DURATION], axis=1),
+        tick_hz=1 / MICROSECOND,
+    )
+
+
+def _trials(headers: list[dict[str, str]], start: FloatArray) -> xr.Dataset:
+    cut_off = [float(header["cut-off frequency (Hz)"]) for header in headers]
+    return rec.trials(
+        start,
+        start + DURATION,
+        columns={
+            "condition": [f"cut-off {frequency:g} Hz" for frequency in cut_off],
+            "cut_off_frequency": cut_off,
+            "intensity": [float(header["intensity (dB)"]) for header in headers],
+        },
+    )
+
+
+def _stimulus(folder: Path, start: FloatArray) -> xr.Dataset:
+    sampling_rate = SOURCE_RATE / EVERY
+    value = np.full(round((start[-1] + DURATION) * sampling_rate), np.nan, np.float32)
+    for begin, run in zip(start, RUNS):
+        envelope = _table(folder / f"grasshopper_stimulus{run}.txt", 2)[::EVERY, 1]
+        first = round(begin * sampling_rate)
+        value[first : first + len(envelope)] = envelope
+    return rec.behavior(
+        value, sampling_rate=sampling_rate, feature=["envelope"], units="relative amplitude"
+    )
+
+
 def _header(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="ascii").splitlines()
     pairs = (line[1:].split(":", 1) for line in lines if line.startswith("#") and ":" in line)
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-def _table(path: Path, n_columns: int) -> np.ndarray:
+def _table(path: Path, n_columns: int) -> FloatArray:
     try:
-        table = np.loadtxt(path, ndmin=2)
+        table: FloatArray = np.loadtxt(path, ndmin=2)
     except ValueError as error:
         raise CorruptFileError("not a table of numbers", where=path, found=error) from error
     if table.shape[1:] != (n_columns,):

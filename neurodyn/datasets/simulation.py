@@ -139,7 +139,7 @@ def assemble(process: Process, config: SessionConfig, seed: int, **attrs: Any) -
     """
     order, chosen, splitting, spiking = map(np.random.default_rng, _streams(seed, 4))
     trials = _trials(config, order, splitting)
-    condition = trials["condition_index"].values
+    condition = trials["condition"].values.astype(np.int64)
     n_held_out = round(config.held_out_fraction * config.n_units)
     held_out = np.isin(np.arange(config.n_units), chosen.permutation(config.n_units)[:n_held_out])
     intervals = np.stack([trials["start"].values, trials["stop"].values], axis=1)
@@ -158,7 +158,10 @@ def assemble(process: Process, config: SessionConfig, seed: int, **attrs: Any) -
     )
     children: dict[str, xr.Dataset | dict[str, xr.Dataset]]
     children = {"spikes": spikes, "trials": trials, "behavior": {"latent": latent}}
-    settings = {"config": configs.to_dict(config), "config_uid": configs.uid(config)}
+    settings: dict[str, Any] = {
+        "config": configs.to_dict(config),
+        "config_uid": configs.uid(config),
+    }
     recording = rec.recording(children, **settings, **attrs)
     return Simulation(recording, truth)
 
@@ -235,7 +238,6 @@ def _trials(config: SessionConfig, order: Generator, splitting: Generator) -> xr
         np.round(start + config.duration, 6),
         columns={
             "condition": [f"{index:0{width}d}" for index in condition[shuffled]],
-            "condition_index": condition[shuffled],
             "split": np.where(validation[shuffled], "val", "train"),
         },
     )
@@ -279,7 +281,7 @@ def _truth(
     expected = process.rate * process.step
     if process.emission == "bernoulli":
         expected = -np.expm1(-expected)
-    of_trial = trials["condition_index"].values
+    of_trial = trials["condition"].values.astype(np.int64)
     dims = ("trial", "time", "unit")
 
     def binned(values: FloatArray) -> NDArray[np.float32]:

@@ -151,36 +151,24 @@ def rates(
     if counts is not None:
         bars = _trace(masked_counts(counts), counts, unit, trial) / counts.attrs["bin_size"]
         width = counts.attrs["bin_size"]
-        axes.bar(
-            counts["time"].values,
-            bars,
-            width,
-            align="edge",
-            color=ink(),
-            alpha=0.14,
-            label="spikes",
-        )
+        style: dict[str, Any] = {"color": ink(), "alpha": 0.14, "label": "spikes"}
+        axes.bar(counts["time"].values, bars, width, align="edge", **style)
     if truth is not None:
-        axes.plot(
-            truth["time"].values + _half_bin(truth),
-            _trace(truth["rate"], truth, unit, trial),
-            color=ink(),
-            linewidth=1.2,
-            label="truth",
-        )
-    axes.plot(
-        prediction["time"].values + _half_bin(prediction),
-        _trace(prediction["rate"], prediction, unit, trial),
-        color=palette()[0],
-        linewidth=1.8,
-        label=name,
-    )
+        _line(axes, truth, unit, trial, color=ink(), linewidth=1.2, label="truth")
+    _line(axes, prediction, unit, trial, color=palette()[0], linewidth=1.8, label=name)
     held_out = "held_out" in prediction.coords and bool(prediction["held_out"].sel(unit=unit))
     axes.set_title(f"unit {unit}{' (held out)' if held_out else ''}, trial {trial}", loc="left")
     axes.set_ylim(bottom=0.0)
     axes.legend()
     tidy(axes, xlabel="time in trial [s]", ylabel=SPIKES_PER_SECOND)
     return axes
+
+
+def _line(axes: Axes, ds: xr.Dataset, unit: str, trial: Any, **style: Any) -> None:
+    """Draw a rate with each bin's value at its middle."""
+    time = ds["time"].values
+    half_bin = (time[1] - time[0]) / 2.0 if time.size > 1 else 0.0
+    axes.plot(time + half_bin, _trace(ds["rate"], ds, unit, trial), **style)
 
 
 def _trace(values: xr.DataArray, ds: xr.Dataset, unit: str, trial: Any) -> NDArray[Any]:
@@ -195,12 +183,6 @@ def _known(ds: xr.Dataset, unit: str) -> str:
     if unit not in labels:
         raise EmptySelectionError(f"no unit {unit!r}", hint=suggest(str(unit), labels))
     return unit
-
-
-def _half_bin(ds: xr.Dataset) -> float:
-    """Return half the distance of bins [s]: rates of a bin are drawn at its middle."""
-    time = ds["time"].values
-    return float(time[1] - time[0]) / 2.0 if time.size > 1 else 0.0
 
 
 def _intervals(trials: xr.Dataset, start: float, stop: float) -> NDArray[np.float64]:
