@@ -1,0 +1,27 @@
+"""Windows over binned recordings: index, splits and samplers; xarray stops here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from neurodyn.windows.cut import cut_blocks as cut_blocks
+    from neurodyn.windows.index import Windows as Windows
+    from neurodyn.windows.samplers import BatchSampler as BatchSampler
+    from neurodyn.windows.splits import Split as Split
+    from neurodyn.windows.splits import blocked_split as blocked_split
+    from neurodyn.windows.splits import check_leakage as check_leakage
+    from neurodyn.windows.splits import k_fold as k_fold
+    from neurodyn.windows.splits import trial_split as trial_split
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "cut": ["cut_blocks"],
+        "index": ["Windows"],
+        "samplers": ["BatchSampler"],
+        "splits": ["Split", "blocked_split", "check_leakage", "k_fold", "trial_split"],
+    },
+)
