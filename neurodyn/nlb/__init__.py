@@ -8,7 +8,7 @@ from neurodyn.nlb.arrays import Tensors
 from neurodyn.nlb.clock import make_clock
 from neurodyn.nlb.convert import counts_for_fit, expected_count, submission_from, to_counts
 from neurodyn.nlb.evaluate import evaluate
-from neurodyn.nlb.files import read_groups, read_tensors, write_groups
+from neurodyn.nlb.files import read_groups, read_tensors, write_groups, write_tensors
 from neurodyn.nlb.guard import LeakageError, refuse_evaluation, refuse_overlap
 from neurodyn.nlb.scores import psth_r2, speed_correlation, velocity_r2
 from neurodyn.nlb.session import Session, from_recording
@@ -52,4 +52,5 @@ __all__ = [
     "velocity_r2",
     "write_groups",
     "write_submission",
+    "write_tensors",
 ]

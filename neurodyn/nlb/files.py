@@ -2,11 +2,13 @@
 
 Submission and target files hold one group per task; input files hold arrays at the root, here
 under the group name ``""``. All are opened through :func:`neurodyn.io.hdf5.open_hdf5`.
+Files that :func:`write_tensors` made also carry the ids of trials and units, as HDF5 attributes,
+which other readers of these layouts pass over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,11 @@ from neurodyn.nlb.arrays import Array, Role, Tensors
 from neurodyn.nlb.tasks import Task
 from neurodyn.provenance import atomic_path
 
-__all__ = ["read_groups", "read_tensors", "write_groups"]
+__all__ = ["read_groups", "read_tensors", "write_groups", "write_tensors"]
 
 Groups = Mapping[str, Mapping[str, Array]]
-ROLES: tuple[Role, ...] = ("training", "evaluation", "target")
+LABELS = ("trial", "held_in", "held_out", "split")
+Labels = dict[str, list[Any]]
 INPUTS = ("spikes_heldin", "spikes_heldout", "spikes_heldin_forward", "spikes_heldout_forward")
 
 
@@ -52,7 +55,13 @@ def read_groups(path: str | Path) -> dict[str, dict[str, Array]]:
     return groups
 
 
-def write_groups(path: str | Path, groups: Groups, *, overwrite: bool = False) -> Path:
+def write_groups(
+    path: str | Path,
+    groups: Groups,
+    *,
+    labels: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Write ``{group: {name: array}}`` as the benchmark does, atomically.
 
     Floats become float32, integers int32, ragged integers a variable-length type; all gzip.
@@ -63,6 +72,8 @@ def write_groups(path: str | Path, groups: Groups, *, overwrite: bool = False) -
         File to write.
     groups
         Arrays by group and name; the group ``""`` is the root.
+    labels
+        HDF5 attributes of each group.
     overwrite
         Replace an existing file.
 
@@ -90,13 +101,44 @@ def write_groups(path: str | Path, groups: Groups, *, overwrite: bool = False) -
             for name, array in arrays.items():
                 values = np.asarray(array)
                 node.create_dataset(name, data=values, dtype=_stored(values), compression="gzip")
+            node.attrs.update((labels or {}).get(group, {}))
     return path
+
+
+def write_tensors(path: str | Path, tensors: Sequence[Tensors], *, overwrite: bool = False) -> Path:
+    """Write the tensors of one task with the ids of their trials and units.
+
+    Training and evaluation tensors go to the root and targets to the group of the task, as
+    nlb_tools has it.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    tensors
+        Of different roles.
+    overwrite
+        Replace an existing file.
+
+    Raises
+    ------
+    FileError, DataError
+        As :func:`write_groups`.
+    """
+    groups: dict[str, dict[str, Array]] = {}
+    labels: dict[str, dict[str, Sequence[Any]]] = {}
+    for item in tensors:
+        group = item.task.name if item.role == "target" else ""
+        groups.setdefault(group, {}).update(item.arrays)
+        own = {f"{item.role}_{name}": list(getattr(item, name)) for name in LABELS}
+        labels.setdefault(group, {}).update({name: ids for name, ids in own.items() if ids})
+    return write_groups(path, groups, labels=labels, overwrite=overwrite)
 
 
 def read_tensors(path: str | Path, task: Task) -> dict[Role, Tensors]:
     """Read the tensors of a task by role from an input, target or lfads-torch file.
 
-    Trials and units are numbered, as such files do not name them.
+    Trials and units are numbered where the file does not name them.
 
     Parameters
     ----------
@@ -115,18 +157,19 @@ def read_tensors(path: str | Path, task: Task) -> dict[Role, Tensors]:
         If arrays do not fit together.
     """
     groups = read_groups(path)
-    root = groups.get("", {})
+    root, group = groups.get("", {}), groups.get(task.name, {})
     if "train_encod_data" in root:
-        return _by_role(_from_lfads(root, task, path), {}, task)
-    found = _by_role(root, groups.get(task.name, {}), task)
-    if not found:
+        root = _from_lfads(root, task, path)
+    labels = _read_labels(path, task)
+    arrays = _by_role(root, group)
+    if not arrays:
         raise UnsupportedFormatError(
             f"the file has nothing for {task.name}",
             where=path,
             found=", ".join(sorted({*root, *groups} - {""})) or "nothing",
             expected=f"a group {task.name!r}, or arrays such as train_spikes_heldin",
         )
-    return found
+    return {role: _labelled(task, role, own, labels) for role, own in arrays.items()}
 
 
 def _numbers(dataset: Any) -> Array:
@@ -173,29 +216,31 @@ def _from_lfads(root: Mapping[str, Array], task: Task, path: str | Path) -> dict
     return arrays
 
 
-def _by_role(
-    root: Mapping[str, Array], group: Mapping[str, Array], task: Task
-) -> dict[Role, Tensors]:
-    """Sort arrays into the roles that they have."""
-    training = {
-        n: a for n, a in root.items() if n[6:] in (*INPUTS, "behavior") and n[:6] == "train_"
-    }
-    evaluation = {
-        n: a for n, a in root.items() if n in ("eval_spikes_heldin", "eval_spikes_heldout")
-    }
-    target = dict(group)
-    if "eval_behavior" in root:
-        kept = {n: a for n, a in root.items() if n[:5] == "eval_" or n == "psth"}
-        shared = {n: a for n, a in root.items() if n[:6] == "train_" and n[6:] not in INPUTS}
-        target = {n: a for n, a in {**kept, **shared}.items() if n != "eval_spikes_heldin"}
-    found: dict[Role, Tensors] = {}
-    for role, arrays in zip(ROLES, (training, evaluation, target)):
-        if arrays:
-            found[role] = _numbered(task, role, arrays)
+def _by_role(root: Mapping[str, Array], group: Mapping[str, Array]) -> dict[Role, dict[str, Array]]:
+    """Sort arrays into the roles that they have; what the root holds are inputs first."""
+    both = {**group, **root}
+    found: dict[Role, dict[str, Array]] = {}
+    if "train_spikes_heldin" in both:
+        inputs = {f"train_{name}" for name in (*INPUTS, "behavior")}
+        found["training"] = {n: a for n, a in both.items() if n in inputs}
+    if "eval_spikes_heldin" in both:
+        inputs = {"eval_spikes_heldin", "eval_spikes_heldout"}
+        found["evaluation"] = {n: a for n, a in both.items() if n in inputs}
+    source = group if "eval_behavior" in group else root
+    if "eval_behavior" in source:
+        inputs = {"eval_spikes_heldin", *(f"train_{name}" for name in INPUTS)}
+        found["target"] = {n: a for n, a in source.items() if n not in inputs}
     return found
 
 
-def _numbered(task: Task, role: Role, arrays: dict[str, Array]) -> Tensors:
+def _read_labels(path: str | Path, task: Task) -> Labels:
+    with open_hdf5(path) as file:
+        nodes = [file, *([file[task.name]] if task.name in file else [])]
+        found = {name: np.asarray(v).tolist() for node in nodes for name, v in node.attrs.items()}
+    return {name: ids for name, ids in found.items() if isinstance(ids, list)}
+
+
+def _labelled(task: Task, role: Role, arrays: dict[str, Array], labels: Labels) -> Tensors:
     prefix = "train" if role == "training" else "eval"
     spikes = {name: array for name, array in arrays.items() if name.startswith(f"{prefix}_spikes")}
     n_trials = len(next(iter(spikes.values()))) if spikes else 0
@@ -205,12 +250,15 @@ def _numbered(task: Task, role: Role, arrays: dict[str, Array]) -> Tensors:
     )
     if not n_held_out and role == "evaluation":
         n_held_out = task.n_held_out
-    units = tuple(map(str, range(n_held_in + n_held_out)))
+    numbers = [str(number) for number in range(n_held_in + n_held_out)]
+    held_in = tuple(labels.get(f"{role}_held_in", numbers[:n_held_in]))
+    held_out = tuple(labels.get(f"{role}_held_out", numbers[n_held_in:]))
     return Tensors(
-        task=replace(task, n_held_in=n_held_in, n_held_out=n_held_out),
+        task=replace(task, n_held_in=len(held_in), n_held_out=len(held_out)),
         role=role,
         arrays=arrays,
-        trial=np.arange(n_trials),
-        held_in=units[:n_held_in],
-        held_out=units[n_held_in:],
+        trial=np.asarray(labels.get(f"{role}_trial", range(n_trials)), dtype=np.int64),
+        held_in=held_in,
+        held_out=held_out,
+        split=tuple(labels.get(f"{role}_split", ())),
     )

@@ -20,6 +20,7 @@ from neurodyn.nlb import (
     task,
     training_tensors,
     write_groups,
+    write_tensors,
 )
 
 from .oracle import nlb_tools
@@ -73,11 +74,34 @@ def test_input_and_target_files_become_tensors_again(made, tmp_path):
     for tensors in made:
         again = read[tensors.role]
         assert set(again.arrays) == set(tensors.arrays)
-        assert len(again.held_in), len(again.held_out) == (5, 3)
+        assert len(again.held_out) == 3
         np.testing.assert_array_equal(again.trial, np.arange(len(tensors.trial)))
         for name, array in tensors.arrays.items():
             if array.dtype != object:
                 np.testing.assert_allclose(again.arrays[name], array, rtol=1e-6)
+
+
+def test_written_tensors_keep_their_labels(made, clocks, tmp_path):
+    path = write_tensors(tmp_path / "all.h5", made)
+    read = read_tensors(path, task("dmfc_rsg_20"))
+    for tensors in made:
+        again = read[tensors.role]
+        assert (again.held_in, again.held_out) == (tensors.held_in, tensors.held_out)
+        assert again.split == tensors.split
+        np.testing.assert_array_equal(again.trial, tensors.trial)
+    test = evaluation_tensors(*clocks("dmfc_rsg", 20), "test")
+    path = write_tensors(tmp_path / "test.h5", [test])
+    assert read_tensors(path, test.task)["evaluation"].held_out == test.held_out
+    with nlb_tools() as (make, _), h5py.File(path) as file:
+        assert list(make.h5_to_dict(file)) == ["eval_spikes_heldin"]
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_tensors_written_as_groups_keep_their_role(part, made, tmp_path):
+    path = write_groups(tmp_path / "one.h5", made[part].groups())
+    read = read_tensors(path, task("dmfc_rsg_20"))
+    assert list(read) == [made[part].role]
+    assert set(read[made[part].role].arrays) == set(made[part].arrays)
 
 
 def test_test_inputs_have_the_declared_held_out_units(clocks, tmp_path):
