@@ -191,7 +191,9 @@ def _rates(run: Run) -> Section | None:
             axes.set_xlabel("time in trial [s]" if unit == shown[-1] else "")
 
     against = "against the truth" if truth is not None else "and spikes"
-    caption = f"Inferred rates {against} in trial {trial}: the units that vary most in it."
+    caption = (
+        f"Inferred rates {against} in trial {trial}: the units that vary most, held-out first."
+    )
     return Section(f"Rates {against}", drawings=[Drawing(draw, caption, (6.5, 2.0 * len(shown)))])
 
 
