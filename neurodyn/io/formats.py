@@ -18,7 +18,16 @@ from neurodyn.errors import CorruptFileError, UnsupportedFormatError
 from neurodyn.io.faults import OnBad
 from neurodyn.io.remote import is_remote, open_remote
 
-__all__ = ["FORMATS", "Format", "load", "open", "recognise", "register"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "import_function",
+    "load",
+    "open",
+    "recognise",
+    "register",
+    "resolve",
+]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 Select = str | Sequence[str] | Mapping[str, Sequence[str] | None]
@@ -40,6 +49,8 @@ class Format:
     recognises
         Tells from the first bytes and the path whether a file of unknown ending is of this
         format.
+    checker
+        ``checker(source)`` lists all faults, for :func:`neurodyn.io.doctor.check`.
     """
 
     name: str
@@ -47,6 +58,7 @@ class Format:
     opener: str
     loader: str
     recognises: Callable[[Path, bytes], bool] = lambda path, head: False
+    checker: str | None = None
 
 
 FORMATS: dict[str, Format] = {}
@@ -90,8 +102,8 @@ def open(source: Any, **options: Any) -> xr.DataTree:
     recording
       trials   1 trial: start, stop
     """
-    format, source = _resolved(source, options)
-    tree: xr.DataTree = _function(format.opener)(source, **options)
+    format, source = resolve(source, options)
+    tree: xr.DataTree = import_function(format.opener)(source, **options)
     return tree
 
 
@@ -126,8 +138,8 @@ def load(
     DataQualityWarning
         Once for each cause.
     """
-    format, source = _resolved(source, options)
-    tree: xr.DataTree = _function(format.loader)(source, select, on_bad, **options)
+    format, source = resolve(source, options)
+    tree: xr.DataTree = import_function(format.loader)(source, select, on_bad, **options)
     return tree
 
 
@@ -173,7 +185,7 @@ def recognise(path: str | Path) -> Format:
     )
 
 
-def _resolved(source: Any, options: dict[str, Any]) -> tuple[Format, Any]:
+def resolve(source: Any, options: dict[str, Any]) -> tuple[Format, Any]:
     """Return the format and what its reader takes; only NWB is read over the network."""
     if is_remote(source):
         return FORMATS["NWB"], open_remote(str(source), options.pop("policy", None))
@@ -186,7 +198,8 @@ def _known() -> str:
     return ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS.values())
 
 
-def _function(name: str) -> Callable[..., Any]:
+def import_function(name: str) -> Callable[..., Any]:
+    """Return the function that ``"module:function"`` names."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
 
@@ -207,6 +220,7 @@ register(
         "neurodyn.io.nwb:open_nwb",
         "neurodyn.io.nwb:load_nwb",
         lambda path, head: _has_root_attr(path, head, "nwb_version"),
+        "neurodyn.io.nwb.check:check_nwb",
     )
 )
 register(
@@ -216,5 +230,6 @@ register(
         "neurodyn.io.netcdf:open_netcdf",
         "neurodyn.io.netcdf:load_netcdf",
         lambda path, head: _has_root_attr(path, head, "neurodyn_schema"),
+        "neurodyn.io.netcdf:check_netcdf",
     )
 )

@@ -8,10 +8,10 @@ from typing import Any
 import xarray as xr
 
 from neurodyn.errors import EmptySelectionError, suggest
-from neurodyn.io.faults import OnBad
-from neurodyn.recording import store, validate
+from neurodyn.io.faults import Fault, OnBad
+from neurodyn.recording import faults, store, validate
 
-__all__ = ["load_netcdf", "open_netcdf"]
+__all__ = ["check_netcdf", "load_netcdf", "open_netcdf"]
 
 
 def open_netcdf(path: str | Path) -> xr.DataTree:
@@ -56,6 +56,12 @@ def load_netcdf(path: str | Path, select: Any = None, on_bad: OnBad = "raise") -
     if on_bad == "raise":
         validate(tree, where=path)
     return tree
+
+
+def check_netcdf(path: str | Path) -> list[Fault]:
+    """List what in a netCDF file of ours breaks a rule of its kind."""
+    tree = _as_tree(store.load(path))
+    return [Fault("error", "schema", str(path), text) for text in faults(tree)]
 
 
 def _as_tree(data: Any) -> xr.DataTree:

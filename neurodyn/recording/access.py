@@ -35,7 +35,8 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
     kind
         ``spikes``, ``counts``, ``signal``, ``bold``, ``behavior`` or ``trials``.
     name
-        Which one, if there are several.
+        Which one, if there are several; the one named like its kind (``trials/trials``) is the
+        default.
 
     Raises
     ------
@@ -65,6 +66,9 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
             found=", ".join(sorted(present)) or "nothing",
         )
     choices = present[kind]
+    if name is None and kind in choices:
+        # of several interval tables, the one that is called trials is meant
+        name = kind
     if name is None and len(choices) > 1:
         raise DataError(
             f"the recording has several {kind}",

@@ -31,7 +31,7 @@ from neurodyn.io.nwb.sidecar import Sidecar
 from neurodyn.io.nwb.units import read_units
 from neurodyn.recording.schema import rule_for
 
-__all__ = ["load_nwb", "open_nwb"]
+__all__ = ["Reader", "load_nwb", "open_nwb"]
 
 Select = str | Sequence[str] | Mapping[str, Sequence[str] | None]
 HINT = "load(select=...) other objects, or on_bad='drop'"
@@ -68,7 +68,7 @@ def open_nwb(
     FileError
         If the file as a whole cannot be read.
     """
-    return _Reader(source, allow_external, Options(**options)).recording(select, lazy=True)
+    return Reader(source, allow_external, Options(**options)).recording(select, lazy=True)
 
 
 def load_nwb(
@@ -113,15 +113,23 @@ def load_nwb(
     DataQualityWarning
         Once for each cause, if something was fixed, dropped or kept although faulty.
     """
-    reader = _Reader(source, allow_external, Options(**options))
+    reader = Reader(source, allow_external, Options(**options))
     try:
         return reader.recording(select, lazy=False, on_bad=on_bad)
     finally:
         reader.file.close()
 
 
-class _Reader:
-    """One open file, its inventory, and what was done about its faults."""
+class Reader:
+    """One open NWB file, its inventory, and what was done about its faults.
+
+    Parameters
+    ----------
+    source, allow_external
+        As in :func:`open_nwb`.
+    options
+        How the file is to be read.
+    """
 
     def __init__(self, source: Any, allow_external: Sequence[str | Path], options: Options) -> None:
         self.file = open_hdf5(source, allow_external=allow_external)
@@ -167,7 +175,7 @@ class _Reader:
         quality = Quality(root.on_bad, lazy=root.lazy)
         self.qualities.append(quality)
         try:
-            child = self._read(entry, quality)
+            child = self.read(entry, quality)
         except NeurodynError as error:
             fault = Fault.of(f"faulty_{entry.kind}", error)
             if root.lazy:
@@ -183,7 +191,14 @@ class _Reader:
         child.attrs.update(quality.attrs())
         return self.sidecar.child(entry.path, child)
 
-    def _read(self, entry: Entry, quality: Quality) -> xr.Dataset:
+    def read(self, entry: Entry, quality: Quality) -> xr.Dataset:
+        """Read one object.
+
+        Raises
+        ------
+        NeurodynError
+            If it is faulty and the policy does not settle it; nothing else is raised.
+        """
         try:
             if entry.reader == "units":
                 return read_units(entry, self.session, self.options, quality)
