@@ -18,10 +18,12 @@ SPLITS = ["train", "train", "val", "train", "none", "val", "train", "train", "va
 SERIES = {"mc_maze_small": "hand_vel", "mc_rtt": "finger_vel", "area2_bump": "hand_vel"}
 
 
-def write(folder: Path, kind: str, seed: int = 0) -> list[Path]:
-    """Write a train and a test file; return their paths in the order of their names."""
+def write(folder: Path, kind: str, seed: int = 0, *, gapless: bool = False) -> list[Path]:
+    """Write a test and a train file, observed without a gap on request; return their paths."""
     rng = np.random.default_rng(seed)
     train, blocks = TRIALS[kind](rng)
+    if gapless:
+        blocks = np.array([[0.0, blocks[-1, 1]]])
     test, test_blocks = _test_trials(kind, rng)
     paths = [folder / f"sub-X_desc-{part}_ecephys.nwb" for part in ("test", "train")]
     with warnings.catch_warnings():

@@ -26,7 +26,7 @@ from neurodyn.nlb import (
 
 from .nwb import read_session
 from .oracle import nlb_tools
-from .synthetic import TRIALS
+from .synthetic import TRIALS, write
 
 KINDS = tuple(TRIALS)
 
@@ -84,6 +84,19 @@ def test_single_file_equals_nlb_tools(files):
         )
     assert_equal(training_tensors(clock, declared), inputs)
     assert_equal(target_tensors(clock, declared), targets[declared.name])
+
+
+@pytest.mark.parametrize("kind", ["area2_bump", "dmfc_rsg"])
+def test_gapless_file_equals_nlb_tools(kind, tmp_path):
+    """Without a gap nlb_tools smooths in another precision."""
+    path = write(tmp_path, kind, gapless=True)[1]
+    declared = task(kind, 0.02)
+    with nlb_tools() as (make, dataset_class):
+        theirs = dataset_class(str(path), "")
+        theirs.resample(20)
+        targets = make.make_eval_target_tensors(theirs, kind, include_psth=True, save_file=False)
+    made = target_tensors(make_clock(read_session(path), declared), declared)
+    assert_equal(made, targets[declared.name])
 
 
 @pytest.mark.parametrize("bin_ms", [5, 20])
