@@ -118,9 +118,14 @@ class DataContext:
             If the bin size or the number of bins differs.
         """
         seen = [name for name, out in zip(self.unit, self.held_out) if not out]
-        return _gather(counts, self._positions(counts, seen), ~self._checked_flags(counts))
+        bins = ~self._checked_flags(counts)
+        return _gather(_select(counts, self._positions(counts, seen), bins))
 
     def targets(self, counts: xr.Dataset, *, forward: bool = True) -> TrialCounts:
+        """Return the counts of :meth:`target_counts` as arrays."""
+        return _gather(self.target_counts(counts, forward=forward))
+
+    def target_counts(self, counts: xr.Dataset, *, forward: bool = True) -> xr.Dataset:
         """Return all units in the order of the context.
 
         Parameters
@@ -145,7 +150,7 @@ class DataContext:
                 expected=self.n_forward,
             )
         bins = np.ones_like(flags) if forward else ~flags
-        return _gather(counts, self._positions(counts, self.unit), bins)
+        return _select(counts, self._positions(counts, self.unit), bins)
 
     def to_json(self) -> str:
         """Return the context as JSON text."""
@@ -206,8 +211,11 @@ def bin_flags(counts: xr.Dataset) -> NDArray[np.bool_]:
     return forward
 
 
-def _gather(counts: xr.Dataset, positions: list[int], bins: NDArray[np.bool_]) -> TrialCounts:
-    part = counts.isel(unit=positions, time=np.flatnonzero(bins))
+def _select(counts: xr.Dataset, positions: list[int], bins: NDArray[np.bool_]) -> xr.Dataset:
+    return counts.isel(unit=positions, time=np.flatnonzero(bins))
+
+
+def _gather(part: xr.Dataset) -> TrialCounts:
     count = part["count"].transpose("trial", "time", "unit")
     values = np.asarray(count.values, dtype=np.float32)
     if "observed" not in part:

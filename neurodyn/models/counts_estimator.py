@@ -8,6 +8,7 @@ count in no loss and no score.
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
@@ -48,6 +49,7 @@ class CountsEstimator(Estimator[C]):
     """
 
     context_: DataContext
+    data_: dict[str, Any]
 
     def fit(self, data: xr.DataTree | xr.Dataset, *, validation: Any = None) -> Self:
         """Learn to predict all units and bins from the held-in units.
@@ -70,7 +72,7 @@ class CountsEstimator(Estimator[C]):
         """
         counts = self._begin_fit(data)
         if validation is not None:
-            self._validation_targets(validation)
+            self._validation_counts(validation)
         self._learn(self.context_.inputs(counts), self.context_.targets(counts))
         self._finish_fit()
         return self
@@ -151,9 +153,8 @@ class CountsEstimator(Estimator[C]):
             return counts
         from neurodyn.windows import cut_blocks
 
-        if self.is_fitted:
-            return cut_blocks(counts, self.context_.n_time * self.context_.bin_size)
-        return cut_blocks(counts)
+        known = "context_" in self.__dict__
+        return cut_blocks(counts, self.context_.n_time * self.context_.bin_size if known else None)
 
     def _begin_fit(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
         """Forget an earlier fit and take the context of the new data."""
@@ -163,12 +164,14 @@ class CountsEstimator(Estimator[C]):
         refuse_evaluation(data)
         counts = self._trials(data)
         self.context_ = DataContext.of(counts)
-        self.data_digest_ = counts_digest(counts)
+        self.data_ = {"digest": counts_digest(counts), "n_trials": int(counts.sizes["trial"])}
+        if "quality" in counts.attrs:
+            self.data_["quality"] = counts.attrs["quality"]
         return counts
 
-    def _validation_targets(self, validation: xr.DataTree | xr.Dataset) -> TrialCounts:
+    def _validation_counts(self, validation: xr.DataTree | xr.Dataset) -> xr.Dataset:
         refuse_evaluation(validation)
-        return self.context_.targets(self._trials(validation))
+        return self.context_.target_counts(self._trials(validation))
 
     def _finish_fit(self) -> None:
         self.arrays_digest_ = arrays_digest(self._arrays())
@@ -187,14 +190,14 @@ class CountsEstimator(Estimator[C]):
 
     def _restore(self, run: Run, settings: RunConfig) -> None:
         self.context_ = DataContext.from_json(run.metadata["context"])
-        self.data_digest_ = run.metadata["data_digest"]
+        self.data_ = json.loads(run.metadata["data"])
         self.arrays_digest_ = arrays_digest(run.arrays)
 
     def _metadata(self) -> dict[str, str]:
-        return {"context": self.context_.to_json(), "data_digest": self.data_digest_}
+        return {"context": self.context_.to_json(), "data": json.dumps(self.data_)}
 
     def _provenance(self) -> dict[str, Any]:
-        return {"inputs": {"counts": self.data_digest_}, "device": "cpu", "seed": None}
+        return {"inputs": {"counts": self.data_}, "device": "cpu", "seed": None}
 
     def _as_rates(
         self, log_expected_count: FloatArray, counts: xr.Dataset, inputs: TrialCounts, step: str
@@ -237,6 +240,7 @@ class CountsEstimator(Estimator[C]):
             **self._origin(),
             bin_size=context.bin_size,
             n_unobserved=int((~inputs.observed).sum()),
+            **{name: counts.attrs[name] for name in ("quality",) if name in counts.attrs},
         )
         return add_history(ds, step, **self._origin())
 

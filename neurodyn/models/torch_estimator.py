@@ -23,8 +23,9 @@ from neurodyn.training import Objective, TrainingConfig, read_history, train
 from neurodyn.training.history import History
 from neurodyn.training.randomness import random_scope
 from neurodyn.training.run_folder import Resume
+from neurodyn.windows import Windows
 
-__all__ = ["TorchEstimator", "TrialSource"]
+__all__ = ["TorchEstimator"]
 
 # Streams of random numbers beside the one of training.
 BUILD_STREAM, PREDICT_STREAM = 1, 2
@@ -104,19 +105,20 @@ class TorchEstimator(CountsEstimator[C]):
             As :func:`neurodyn.training.train`.
         """
         counts = self._begin_fit(data)
-        source = TrialSource(self.context_.targets(counts))
-        checked = None if validation is None else self._validation_targets(validation)
+        source = Windows(self.context_.target_counts(counts))
+        checked = None if validation is None else self._validation_counts(validation)
         settings = training or self.default_training
         self.training_ = replace(settings, batch_size=min(settings.batch_size, len(source)))
         network = self._new_network()
-        if hasattr(network, "set_mean_count"):
-            network.set_mean_count(_mean_count(source.trials))
+        set_mean_count = getattr(network, "set_mean_count", None)
+        if set_mean_count is not None:
+            set_mean_count(_mean_count(source))
         result = train(
             network,
             self.objective(self.config, self.context_),
             source,
             self.training_,
-            validation=None if checked is None else TrialSource(checked),
+            validation=None if checked is None else Windows(checked),
             folder=None if folder is None else run_folder.begin(folder),
             resume=resume,
         )
@@ -177,36 +179,10 @@ class TorchEstimator(CountsEstimator[C]):
         return {**super()._provenance(), "device": device, "seed": self.training_.seed}
 
 
-class TrialSource:
-    """Trials as windows for training: ``count`` float32, ``observed`` bool, ``index`` int64.
-
-    Parameters
-    ----------
-    trials
-        Counts and mask ``(trial, time, unit)``; kept as uint8 where they fit.
-    """
-
-    def __init__(self, trials: TrialCounts) -> None:
-        self.trials = trials
-        fits = trials.count.size == 0 or trials.count.max() <= np.iinfo(np.uint8).max
-        self._count = torch.from_numpy(trials.count.astype(np.uint8) if fits else trials.count)
-        self._observed = torch.from_numpy(trials.observed)
-
-    def __len__(self) -> int:
-        return len(self._count)
-
-    def gather(self, index: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the trials ``index`` as tensors."""
-        chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
-        return {
-            "count": self._count[chosen].float(),
-            "observed": self._observed[chosen],
-            "index": chosen,
-        }
-
-
-def _mean_count(trials: TrialCounts) -> Tensor:
+def _mean_count(windows: Windows) -> Tensor:
     """Return mean counts of the observed bins ``(unit,)``, half a spike added to each unit."""
-    n_observed = trials.observed.sum((0, 1), dtype=np.float64)
-    mean = (trials.count.sum((0, 1), dtype=np.float64) + 0.5) / (n_observed + 1.0)
+    observed = np.ones((1, 1), bool) if windows.observed is None else windows.observed
+    mask = np.broadcast_to(observed, windows.count.shape)
+    total = windows.count.sum(0, dtype=np.float64, where=mask)
+    mean = (total + 0.5) / (mask.sum(0) + 1.0)
     return torch.from_numpy(mean.astype(np.float32))
