@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,8 @@ def test_everything_public_has_a_docstring(path):
     missing = [] if ast.get_docstring(tree) else ["the file itself"]
     for name, node in public_definitions(tree):
         overload = any(
-            isinstance(d, ast.Name) and d.id == "overload" for d in getattr(node, "decorator_list", [])
+            isinstance(d, ast.Name) and d.id == "overload"
+            for d in getattr(node, "decorator_list", [])
         )
         if not ast.get_docstring(node) and not overload:
             missing.append(name)
@@ -93,3 +95,38 @@ def test_public_names_resolve():
         assert getattr(neurodyn, name) is not None
     with pytest.raises(AttributeError):
         _ = neurodyn.no_such_name
+
+
+NETWORKS = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in FILES
+    if "kernels" in path.parts
+    or ("models" in path.parts and path.name in ("network.py", "ccn2025.py"))
+]
+
+
+@pytest.mark.parametrize("module", NETWORKS)
+def test_networks_need_torch_alone(module):
+    code = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {{'xarray', 'pandas', 'h5py', 'scipy', 'sklearn', 'pynwb', 'mne',
+                                  'lightning_fabric', 'safetensors', 'matplotlib'}}:
+            raise ImportError(name + ' is not torch')
+sys.meta_path.insert(0, Refuse())
+import {module}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_later_pythons_compile_every_file(version, tmp_path):
+    interpreter = shutil.which(f"python{version}")
+    if interpreter is None or subprocess.run([interpreter, "-V"], check=False).returncode:
+        pytest.skip(f"Python {version} is not on this machine")
+    code = (
+        "import sys; [compile(open(p, encoding='utf-8').read(), p, 'exec') for p in sys.argv[1:]]"
+    )
+    subprocess.run([interpreter, "-W", "error", "-c", code, *map(str, FILES)], check=True)

@@ -58,15 +58,8 @@ def spikes(
         Further coordinates of ``unit``: area, depth, quality, ``held_out``.
     tick_hz
         Clock of the acquisition system; binning is exact on its ticks.
-    check_values
-        ``False`` leaves lazy spike times unread.
-    **attrs
-        Further attributes.
-
-    Returns
-    -------
-    xr.Dataset
-        Kind ``spikes``.
+    check_values, **attrs
+        ``False`` leaves lazy spike times unread; further attributes.
 
     Raises
     ------
@@ -84,12 +77,8 @@ def spikes(
     variables: dict[str, Any] = {
         "spike_time": as_variable(spike_time, ("spike",), np.float64),
         "row_size": ("unit", sizes, {"sample_dimension": "spike"}),
+        **_observation(observed),
     }
-    if observed is not None:
-        start, stop, obs_row_size = observed
-        variables["obs_start"] = ("obs_interval", np.asarray(start, np.float64), {"units": "s"})
-        variables["obs_stop"] = ("obs_interval", np.asarray(stop, np.float64), {"units": "s"})
-        variables["obs_row_size"] = ("unit", np.asarray(obs_row_size, np.int64))
     ds = xr.Dataset(
         variables,
         coords={"unit": ids, **as_columns("unit", unit_columns)},
@@ -160,31 +149,23 @@ def counts(
     count
         Counts per bin, shape ``(time, unit)`` or ``(trial, time, unit)``; stored as uint8, as
         uint16 when one exceeds 255.
-    bin_size
-        Width of the half-open bins [s].
-    unit, trial
-        Labels; numbered if not given.
-    start
-        Left edge of the first bin [s].
+    bin_size, start
+        Width of the half-open bins and left edge of the first [s].
     time
         Left edges [s], shape ``(time,)``, instead of ``start``.
+    unit, trial
+        Labels; numbered if not given.
     observed
-        Mask over the dims of ``count`` (or fewer); where it is False the count has no meaning.
-    held_out
-        Units ``(unit,)`` that a model predicts but never sees.
-    forward
-        Bins ``(time,)`` after the window that a model predicts but never sees.
-    unit_columns, trial_columns
-        Further coordinates of ``unit`` and of ``trial``.
-    **attrs
-        Further attributes.
+        Mask over (some of) the dims of ``count``; where it is False the count has no meaning.
+    held_out, forward
+        Units ``(unit,)`` and later bins ``(time,)`` that a model predicts but never sees.
+    unit_columns, trial_columns, **attrs
+        Further coordinates of ``unit`` and of ``trial``, and attributes.
 
     Raises
     ------
-    SchemaError
-        Naming all faults.
-    DataError
-        If a count is negative, not whole or above 65,535.
+    SchemaError, DataError
+        Naming all faults; if a count is negative, not whole or above 65,535.
 
     Examples
     --------
@@ -193,32 +174,19 @@ def counts(
     (dtype('uint8'), [0.0, 0.02])
     """
     array = _smallest_counts(np.asarray(count))
-    if array.ndim not in (2, 3):
-        raise DataError(
-            "counts have the wrong number of dims", found=array.shape, expected="2 or 3"
-        )
     dims = ("trial", "time", "unit")[-array.ndim :]
-    n_time, n_units = array.shape[-2:]
-    edges = start + np.arange(n_time) * bin_size if time is None else np.asarray(time, np.float64)
-    coords: dict[str, Any] = {
-        "time": ("time", edges, {"units": "s"}),
-        "unit": as_labels(range(n_units) if unit is None else unit),
+    edges = start + np.arange(array.shape[-2]) * bin_size if time is None else time
+    flags = {"held_out": ("unit", held_out), "forward": ("time", forward)}
+    coords = {
+        "time": ("time", np.asarray(edges, np.float64), {"units": "s"}),
+        "unit": as_labels(range(array.shape[-1]) if unit is None else unit),
         **as_columns("unit", unit_columns),
+        **{name: (dim, np.asarray(f, bool)) for name, (dim, f) in flags.items() if f is not None},
     }
     if array.ndim == 3:
         coords["trial"] = as_trial_labels(range(array.shape[0]) if trial is None else trial)
         coords.update(as_columns("trial", trial_columns))
-    if held_out is not None:
-        coords["held_out"] = ("unit", np.asarray(held_out, dtype=bool))
-    if forward is not None:
-        coords["forward"] = ("time", np.asarray(forward, dtype=bool))
-    variables: dict[str, Any] = {"count": (dims, array)}
-    if observed is not None:
-        mask = np.asarray(observed, dtype=bool)
-        variables["observed"] = (dims if mask.ndim == array.ndim else dims[: mask.ndim], mask)
-    ds = xr.Dataset(variables, coords, {"kind": "counts", "bin_size": float(bin_size), **attrs})
-    validate(ds)
-    return ds
+    return _checked_counts(array, dims, observed, coords, bin_size=float(bin_size), **attrs)
 
 
 def trials(
@@ -322,7 +290,34 @@ def recording(
     return tree
 
 
+def _observation(observed: tuple[ArrayLike, ArrayLike, ArrayLike] | None) -> dict[str, Any]:
+    if observed is None:
+        return {}
+    start, stop, row_size = observed
+    return {
+        "obs_start": ("obs_interval", np.asarray(start, np.float64), {"units": "s"}),
+        "obs_stop": ("obs_interval", np.asarray(stop, np.float64), {"units": "s"}),
+        "obs_row_size": ("unit", np.asarray(row_size, np.int64)),
+    }
+
+
+def _checked_counts(
+    array: NDArray[Any], dims: tuple[str, ...], observed: Any, coords: dict[str, Any], **attrs: Any
+) -> xr.Dataset:
+    variables: dict[str, Any] = {"count": (dims, array)}
+    if observed is not None:
+        mask = np.asarray(observed, dtype=bool)
+        variables["observed"] = (dims if mask.ndim == array.ndim else dims[: mask.ndim], mask)
+    ds = xr.Dataset(variables, coords, {"kind": "counts", **attrs})
+    validate(ds)
+    return ds
+
+
 def _smallest_counts(array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim not in (2, 3):
+        raise DataError(
+            "counts have the wrong number of dims", found=array.shape, expected="2 or 3"
+        )
     if array.dtype == np.uint8:
         return array
     if array.size and (

@@ -1,0 +1,1 @@
+"""Benchmarks: every figure in a document comes from one of these commands."""
