@@ -93,7 +93,13 @@ def extract_archive(
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     if folder.is_dir() and any(folder.iterdir()):
-        raise FileError("folder is not empty", where=folder, expected="a new or empty folder")
+        raise FileError(
+            "folder is not empty",
+            where=folder,
+            found="files",
+            expected="a new or empty folder",
+            hint="choose another folder",
+        )
     require_writable(folder.parent)
     unpacked = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -105,7 +111,13 @@ def extract_archive(
     except FileError:
         raise
     except (*BROKEN, NotImplementedError, RuntimeError, ValueError) as error:
-        raise CorruptFileError("archive cannot be read", where=path, found=error) from error
+        raise CorruptFileError(
+            "archive cannot be read",
+            where=path,
+            found=error,
+            expected="an undamaged zip or tar archive",
+            hint="get the file again and compare its size and checksum",
+        ) from error
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
     return [folder / name for name in names if name is not None]

@@ -116,7 +116,7 @@ def read_npz(path: str | Path, select: Iterable[str] | None = None) -> dict[str,
             require_budget(logical, stored, where=path, hint="select=[names] reads less")
             return {name: _read_member(archive, members[name], path) for name in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise CorruptFileError("not a readable .npz file", where=path, found=error) from error
+        raise _damaged("not a readable .npz file", path, error) from error
 
 
 def _members(
@@ -128,9 +128,7 @@ def _members(
         name = item.filename.removesuffix(SUFFIX)
         if not item.filename.endswith(SUFFIX) or name in found:
             reason = "appears twice" if name in found else "is no array"
-            raise CorruptFileError(
-                "not an .npz file", where=path, found=f"member {item.filename!r} {reason}"
-            )
+            raise _damaged("not an .npz file", path, f"member {item.filename!r} {reason}")
         found[name] = item
     wanted = list(found) if select is None else list(select)
     for name in wanted:
@@ -154,7 +152,7 @@ def _read_header(file: IO[bytes], where: str, length: int) -> _Header:
         read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
         shape, fortran_order, dtype = read(_in_latin(file) if version[0] == 3 else file)
     except Exception as error:  # numpy uses Python's own parser, which raises what it likes
-        raise CorruptFileError("not a .npy file", where=where, found=error) from error
+        raise _damaged("not a .npy file", where, error) from error
     if dtype.hasobject:
         raise UnsafeFileError(
             "file holds Python objects, which could run code",
@@ -165,12 +163,9 @@ def _read_header(file: IO[bytes], where: str, length: int) -> _Header:
         )
     n_bytes, offset = math.prod(shape) * dtype.itemsize, file.tell()
     if min(shape, default=0) < 0 or n_bytes != length - offset:
-        raise CorruptFileError(
-            "header and length of the file disagree",
-            where=where,
-            found=f"{length - offset} bytes of data",
-            expected=f"shape {shape} of {dtype}: {format_bytes(n_bytes)}",
-        )
+        expected = f"{format_bytes(n_bytes)}, shape {shape} of {dtype}"
+        found = f"{length - offset} bytes of data"
+        raise _damaged("header and length of the file disagree", where, found, expected)
     return _Header(shape, "F" if fortran_order else "C", dtype, n_bytes, offset)
 
 
@@ -185,9 +180,7 @@ def _read_data(file: Any, header: _Header, where: str) -> Array:
     raw = np.empty(header.n_bytes, np.uint8)
     found = file.readinto(raw.data) if header.n_bytes else 0
     if found != header.n_bytes:
-        raise CorruptFileError(
-            "file ends early", where=where, found=f"{found} of {header.n_bytes} bytes"
-        )
+        raise _damaged("file ends early", where, f"{found} of {header.n_bytes} bytes")
     if not header.n_bytes:
         return np.empty(header.shape, header.dtype, header.order)
     return raw.view(header.dtype).reshape(header.shape, order=header.order)
@@ -197,4 +190,11 @@ def _require_file(path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     if not path.is_file():
-        raise CorruptFileError("not a regular file", where=path, expected="a file")
+        raise _damaged("not a regular file", path, "a folder or device")
+
+
+def _damaged(
+    what: str, where: object, found: object, expected: str = "an undamaged file written by numpy"
+) -> CorruptFileError:
+    hint = "get the file again and compare its size and checksum"
+    return CorruptFileError(what, where=where, found=found, expected=expected, hint=hint)

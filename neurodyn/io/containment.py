@@ -90,9 +90,7 @@ class Containment:
             raw = [os.fsdecode(plist.get_external(i)[0]) for i in range(count)]
             virtual = virtual_files(plist)
         except BROKEN as error:
-            raise CorruptFileError(
-                "header of a dataset is damaged", where=where, found=printable(str(error))
-            ) from error
+            raise _damaged("header of a dataset is damaged", where, error) from error
         for name in raw:
             self._targets(name, "external raw storage", where)
         for name in virtual:
@@ -111,9 +109,7 @@ class Containment:
         except FileError:
             raise
         except BROKEN as error:
-            raise CorruptFileError(
-                "a linked file cannot be read", where=f"{where} -> {path}", found=error
-            ) from error
+            raise _damaged("a linked file cannot be read", f"{where} -> {path}", error) from error
 
     def _targets(self, name: str, what: str, where: str) -> list[str]:
         """Return the existing files that HDF5 could mean by a name, if all are allowed.
@@ -170,9 +166,7 @@ def _links(group: h5g.GroupID, where: str, n_left: int) -> list[tuple[bytes, int
     except FileError:
         raise
     except BROKEN as error:
-        raise CorruptFileError(
-            "group cannot be listed", where=where, found=printable(str(error))
-        ) from error
+        raise _damaged("group cannot be listed", where, error) from error
     if too_many:
         limit = get_limits().objects
         raise SizeBudgetError(
@@ -193,6 +187,16 @@ def _header(group: h5g.GroupID, name: bytes) -> Any:
         raise
     except BROKEN:
         return None
+
+
+def _damaged(what: str, where: str, error: Exception) -> CorruptFileError:
+    return CorruptFileError(
+        what,
+        where=where,
+        found=printable(str(error)),
+        expected="an undamaged HDF5 file",
+        hint="get the file again and compare its size and checksum",
+    )
 
 
 def _unsafe(what: str, where: str, name: str) -> UnsafeFileError:

@@ -7,8 +7,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from neurodyn.errors import NetworkError
-from neurodyn.io.network import RemotePolicy, Session, shown
+from neurodyn.io.network import RemotePolicy, Session, failure
 
 __all__ = ["resolve_dandi"]
 
@@ -33,10 +32,12 @@ def resolve_dandi(address: str, policy: RemotePolicy | None = None) -> str:
     policy = policy or RemotePolicy()
     match = re.fullmatch(r"dandi://(\d{6})/([A-Za-z0-9.]+)/(.+)", address)
     if not match:
-        raise NetworkError(
+        raise failure(
             "not a DANDI address",
-            found=repr(address),
-            expected="dandi://<dandiset>/<version>/<path>, e.g. dandi://000128/draft/sub-a/b.nwb",
+            address,
+            repr(address),
+            expected="dandi://<dandiset>/<version>/<path>",
+            hint="such as dandi://000128/draft/sub-a/sub-a_ecephys.nwb",
         )
     dandiset, version, path = match.groups()
     query = urlencode({"path": path, "metadata": "true", "page_size": "100"}, quote_via=quote)
@@ -46,14 +47,14 @@ def resolve_dandi(address: str, policy: RemotePolicy | None = None) -> str:
         assets = [asset for asset in json.loads(text)["results"] if asset["path"] == path]
         found = [_address(asset, policy.dandi_api) for asset in assets]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise NetworkError(
-            "the answer of the archive is not understood", where=shown(url), found=repr(error)
-        ) from error
+        what = "the answer of the archive is not understood"
+        raise failure(what, url, repr(error), expected="a list of assets") from error
     if not found:
-        raise NetworkError(
+        raise failure(
             "DANDI has no such asset",
-            where=address,
-            found=f"nothing named {path}",
+            address,
+            f"nothing named {path}",
+            expected="the path of an asset",
             hint="the path is that within the dandiset, with the folder of the subject",
         )
     return found[0]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurodyn.errors import ConfigError, CorruptFileError, NetworkError
+from neurodyn.errors import ConfigError, CorruptFileError
 from neurodyn.io.blocks import cache_folder
 from neurodyn.io.dandi import resolve_dandi
 from neurodyn.io.limits import require_writable
-from neurodyn.io.network import RemotePolicy, Session, TransientError, shown
+from neurodyn.io.network import RemotePolicy, Session, TransientError, failure, shown
 from neurodyn.provenance import atomic_path, file_digest
 
 __all__ = ["Asset", "fetch"]
@@ -147,7 +147,7 @@ def _append(
         if file.tell() == start:
             raise
     if file.tell() == start:
-        raise TransientError("short read", where=shown(url), found=f"nothing after byte {start}")
+        raise failure("short read", url, f"nothing after byte {start}", transient=True)
 
 
 def _require_length(response: Any, asset: Asset, url: str) -> None:
@@ -156,10 +156,10 @@ def _require_length(response: Any, asset: Asset, url: str) -> None:
     announced = text or response.headers.get("Content-Length")
     if announced in (None, "*", str(asset.size)):
         return
-    raise NetworkError(
+    raise failure(
         "the server has another file",
-        where=shown(url),
-        found=f"{announced} bytes",
+        url,
+        f"{announced} bytes",
         expected=f"{asset.size} bytes",
         hint="the registry entry may be out of date",
     )

@@ -187,9 +187,9 @@ def _require_file(path: Path) -> tuple[int, ...] | None:
         raise FileNotFoundError(f"no such file: {path}")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "not a regular file"
-        raise CorruptFileError("not an HDF5 file", where=path, found=kind, expected="a file")
+        raise _unreadable("not an HDF5 file", path, kind)
     if path.stat().st_size == 0:
-        raise CorruptFileError("file is empty", where=path, found="0 bytes", expected="HDF5 data")
+        raise _unreadable("file is empty", path, "0 bytes")
     return _state(path)
 
 
@@ -220,13 +220,18 @@ def _open(source: Any) -> h5py.File:
             hint="close the writer; on file systems without locks set HDF5_USE_FILE_LOCKING=FALSE",
         ) from error
     except BROKEN as error:
-        raise CorruptFileError(
-            "not a readable HDF5 file",
-            where=getattr(source, "name", source),
-            found=printable(str(error)),
-            expected="a complete HDF5 file",
-            hint="get the file again and compare its size and checksum",
-        ) from error
+        where = getattr(source, "name", source)
+        raise _unreadable("not a readable HDF5 file", where, str(error)) from error
+
+
+def _unreadable(what: str, where: object, found: str) -> CorruptFileError:
+    return CorruptFileError(
+        what,
+        where=where,
+        found=printable(found),
+        expected="a complete HDF5 file",
+        hint="get the file again and compare its size and checksum",
+    )
 
 
 def _damaged(
@@ -264,6 +269,7 @@ def _require_sources(dataset: h5py.Dataset, folder: Path, where: str) -> None:
             where=where,
             found=f"no file {', '.join(map(repr, missing))}",
             expected=f"the source files in {folder}",
+            hint="copy the source files there; other objects of the file may be readable",
         )
 
 

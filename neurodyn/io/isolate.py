@@ -228,7 +228,11 @@ def _received(answer: dict[str, Any], arguments: tuple[Any, ...]) -> Any:
     if name == "SizeBudgetError" and not answer["parts"]:
         limit = format_bytes(get_limits().memory)
         return SizeBudgetError(
-            "reading takes more memory than the budget", where=where, expected=f"at most {limit}"
+            "reading takes more memory than the budget",
+            where=where,
+            found="a failed allocation",
+            expected=f"at most {limit}",
+            hint="set_limits(memory=...) or NEURODYN_LIMIT_MEMORY",
         )
     kind = getattr(errors, name, None) if name else None
     if isinstance(kind, type) and issubclass(kind, NeurodynError):
@@ -236,17 +240,22 @@ def _received(answer: dict[str, Any], arguments: tuple[Any, ...]) -> Any:
         NeurodynError.__init__(error, **answer["parts"])
         return error
     found = answer.get("message") or f"{name}: {answer['parts']['what']}"
-    return CorruptFileError("file cannot be read", where=where, found=found)
+    return _unreadable("file cannot be read", where, found)
 
 
 def _crashed(arguments: tuple[Any, ...], failure: str, seconds: float) -> CorruptFileError:
     hung = failure.startswith(("SIGALRM", "SIGKILL", "SIGXCPU"))
+    what = f"reading did not end within {seconds:g} s" if hung else "reading crashed"
+    return _unreadable(what, _named(arguments), failure)
+
+
+def _unreadable(what: str, where: str | None, found: str) -> CorruptFileError:
     return CorruptFileError(
-        f"reading did not end within {seconds:g} s" if hung else "reading crashed",
-        where=_named(arguments),
-        found=failure,
+        what,
+        where=where,
+        found=found,
         expected="a file that can be read through",
-        hint="get the file again and compare its checksum",
+        hint="get the file again and compare its size and checksum",
     )
 
 

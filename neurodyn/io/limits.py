@@ -209,7 +209,11 @@ def require_writable(folder: str | Path, n_bytes: int = 0) -> None:
         probe.unlink()
     except OSError as error:
         raise FileError(
-            "cannot write to the folder", where=folder, found=error, hint="choose another folder"
+            "cannot write to the folder",
+            where=folder,
+            found=error,
+            expected="a folder that can be written to",
+            hint="choose another folder",
         ) from error
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
@@ -218,6 +222,7 @@ def require_writable(folder: str | Path, n_bytes: int = 0) -> None:
             where=folder,
             found=f"{format_bytes(free)} free",
             expected=f"at least {format_bytes(n_bytes)}",
+            hint="make room or choose another folder",
         )
 
 

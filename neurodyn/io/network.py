@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from neurodyn.errors import NetworkError, UnsafeFileError
 
-__all__ = ["RemotePolicy", "Session", "TransientError", "shown"]
+__all__ = ["RemotePolicy", "Session", "TransientError", "failure", "shown"]
 
 T = TypeVar("T")
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -89,6 +89,20 @@ class TransientError(NetworkError):
     """A failure that another attempt may get over."""
 
 
+def failure(
+    what: str,
+    url: str,
+    found: object,
+    *,
+    expected: str = "the bytes that were asked for",
+    hint: str = "check the address and the connection, or try again later",
+    transient: bool = False,
+) -> NetworkError:
+    """Return the error for a request that failed, without secrets of its address."""
+    kind = TransientError if transient else NetworkError
+    return kind(what, where=shown(url), found=found, expected=expected, hint=hint)
+
+
 class Session:
     """Connections under one policy; a connection is kept open between requests.
 
@@ -141,7 +155,12 @@ class Session:
         except BaseException:
             self.close()
             raise
-        raise NetworkError("too many redirects", where=shown(url), found=shown(target))
+        raise failure(
+            "too many redirects",
+            url,
+            f"another one to {shown(target)}",
+            expected=f"at most {self.policy.max_redirects}",
+        )
 
     def retrying(self, action: Callable[[], T]) -> T:
         """Call ``action`` until it succeeds, fails for good or has been tried often enough.
@@ -156,16 +175,16 @@ class Session:
             try:
                 return action()
             except TransientError as error:
-                failure = error
+                last = error
             if attempt + 1 < attempts:
                 time.sleep(min(self.policy.backoff * 2**attempt, LONGEST_WAIT))
         raise NetworkError(
-            failure.what,
-            where=failure.where,
-            found=f"{failure.found}, in {attempts} attempts",
-            expected=failure.expected,
+            last.what,
+            where=last.where,
+            found=f"{last.found}, in {attempts} attempts",
+            expected=last.expected,
             hint="try again later; RemotePolicy(retries=..., timeout=...) waits longer",
-        ) from failure
+        ) from last
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
@@ -228,14 +247,16 @@ def shown(url: str) -> str:
     'https://host.org/a.nwb'
     """
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{scheme}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _require_allowed(url: str, policy: RemotePolicy) -> SplitResult:
     if policy.offline or os.environ.get("NEURODYN_OFFLINE", "0") not in ("", "0"):
-        raise NetworkError(
+        raise failure(
             "no network access: offline",
-            where=shown(url),
+            url,
+            "an address on the network",
             expected="a local file",
             hint="unset NEURODYN_OFFLINE or use RemotePolicy(offline=False)",
         )
@@ -260,17 +281,13 @@ def _addresses(host: str, port: int, policy: RemotePolicy) -> list[str]:
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise TransientError(
-            "host name cannot be resolved (a network error, not a missing file)",
-            where=host,
-            found=error,
-        ) from error
+        what = "host name cannot be resolved (a network error, not a missing file)"
+        expected = "a name that the network knows"
+        raise failure(what, f"//{host}", error, expected=expected, transient=True) from error
     found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     private = [address for address in found if not _is_public(address)]
     if private and host not in policy.trusted_hosts:
-        raise _refused(
-            "address is not public", f"https://{host}/", ", ".join(private), "a public host"
-        )
+        raise _refused("address is not public", f"//{host}", ", ".join(private), "a public host")
     return found
 
 
@@ -297,27 +314,29 @@ def _require_success(response: http.client.HTTPResponse, url: str) -> None:
     status = response.status
     if status in (200, 206):
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise NetworkError("server sent an encoded body", where=shown(url))
+            found = response.headers["Content-Encoding"]
+            raise failure("server sent an encoded body", url, found, expected="identity")
         return
     found = f"{status} {response.reason}"
     if status in TRANSIENT:
-        raise TransientError("server failed", where=shown(url), found=found)
+        raise failure("server failed", url, found, transient=True)
     host = urlsplit(url).hostname
     if status in (404, 410):
-        raise NetworkError(f"not found at {host}", where=shown(url), found=found)
+        raise failure(f"not found at {host}", url, found)
     if status in (401, 403):
         hint = "the address may have expired or need an account; only open data can be read"
-        raise NetworkError(f"refused by {host}", where=shown(url), found=found, hint=hint)
-    raise NetworkError(f"unexpected answer of {host}", where=shown(url), found=found)
+        raise failure(f"refused by {host}", url, found, hint=hint)
+    raise failure(f"unexpected answer of {host}", url, found)
 
 
 def _translated(error: Exception, url: str) -> NetworkError:
     """Phrase a failure of the transport."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return NetworkError(
+        return failure(
             "certificate of the host is not valid",
-            where=shown(url),
-            found=error.verify_message,
+            url,
+            error.verify_message,
+            expected="a certificate of a known authority",
             hint="RemotePolicy(certificates=file) adds an authority",
         )
     what = "connection failed (a network error, not a missing file)"
@@ -325,4 +344,4 @@ def _translated(error: Exception, url: str) -> NetworkError:
         what = "no answer in time (a network error, not a missing file)"
     elif isinstance(error, http.client.IncompleteRead):
         what = "connection ended before the whole body came"
-    return TransientError(what, where=shown(url), found=error or type(error).__name__)
+    return failure(what, url, str(error) or type(error).__name__, transient=True)

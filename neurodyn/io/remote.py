@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from neurodyn.errors import NetworkError
 from neurodyn.io.blocks import BlockCache
 from neurodyn.io.dandi import resolve_dandi
-from neurodyn.io.network import RemotePolicy, Session, TransientError, shown
+from neurodyn.io.network import RemotePolicy, Session, TransientError, failure, shown
 
 __all__ = ["RemoteFile", "RemotePolicy", "is_remote", "open_remote"]
 
@@ -159,24 +159,24 @@ class RemoteFile(io.RawIOBase):
         with self._session.get(url, headers) as (response, final_url):
             self.n_requests += 1
             if response.status != 206:
-                raise NetworkError(
+                raise failure(
                     "server does not give parts of files",
-                    where=self.name,
-                    found=f"{response.status} {response.reason}",
+                    self.name,
+                    f"{response.status} {response.reason}",
                     expected="206 Partial Content",
                     hint="download the file, then open it",
                 )
             version, first, last = self._answered(response.headers)
             self._require_same(version)
             if first != start or last + 1 != min(stop, version.length):
-                raise NetworkError(
-                    "server sent another range", where=self.name, found=f"{first}-{last}"
-                )
+                found = f"bytes {first} to {last}"
+                expected = f"bytes {start} to {stop - 1}"
+                raise failure("server sent another range", self.name, found, expected=expected)
             n_bytes = last + 1 - first
             data = response.read(n_bytes)
             if len(data) != n_bytes:
                 found = f"{len(data)} of {n_bytes} bytes"
-                raise TransientError("short read", where=self.name, found=found)
+                raise failure("short read", self.name, found, transient=True)
         self.bytes_fetched += len(data)
         self._final_url, self._version = final_url, version
         return bytes(data)
@@ -185,17 +185,18 @@ class RemoteFile(io.RawIOBase):
         text = headers.get("Content-Range", "")
         match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", text.strip())
         if not match:
-            raise NetworkError("server did not say the range", where=self.name, found=repr(text))
+            expected = "a header Content-Range: bytes first-last/length"
+            raise failure("server did not say the range", self.name, repr(text), expected=expected)
         first, last, length = map(int, match.groups())
         tag = headers.get("ETag") or headers.get("Last-Modified") or ""
         return _Version(length, tag), first, last
 
     def _require_same(self, version: _Version) -> None:
         if self._version is not None and version != self._version:
-            raise NetworkError(
+            raise failure(
                 "file changed on the server while it was being read",
-                where=self.name,
-                found=f"{version.length} bytes, tag {version.tag}",
+                self.name,
+                f"{version.length} bytes, tag {version.tag}",
                 expected=f"{self._version.length} bytes, tag {self._version.tag}",
                 hint="open it again",
             )
