@@ -19,7 +19,7 @@ from neurodyn.errors import CorruptFileError, EmptySelectionError
 from neurodyn.plots import Drawing
 from neurodyn.plots.embed import data_uris
 from neurodyn.provenance import add_history
-from neurodyn.report import Section, Table, read_run, write_report
+from neurodyn.report import Section, Table, merge_results, read_run, write_report
 
 EVIL = "<script>alert(1)</script>"
 
@@ -62,11 +62,12 @@ def write_results(folder: Path, unit_name: Callable[[str], str] = str) -> None:
             "true_rate": truth["rate"],
             "count": (truth["rate"].dims, np.ones(truth["rate"].shape, np.uint8)),
             "latent": truth["latent"],
-            "frequency": (("wavenumber", "branch"), frequency),
-            "quality": (("wavenumber", "branch"), frequency / 0.3),
-            "shuffle_cost": ("state", [0.125, 0.0], {"units": "nats/element"}),
+            "frequency": (("wave_number", "mode"), frequency),
+            "quality": (("wave_number", "mode"), frequency / 0.3),
+            "cost": ("part", [0.0, 0.125], {"units": "nats per element"}),
+            "co_bps": ("part", [0.25, 0.0625], {"units": "bits per spike"}),
         },
-        {"state": ["z", "v"], "wavenumber": wave},
+        {"part": ["intact", "zv"], "wave_number": wave},
         {"kind": "results", "bin_size": 0.02, "quality": {"unsorted spikes": 3}},
     )
     ds = add_history(ds, "bin_spikes", bin_size=0.02)
@@ -152,6 +153,7 @@ def test_what_it_says(page: Page) -> None:
         "better",
         "worse",
         "0.1250",
+        "0.0625",
         "neurodyn fit langevinflow lorenz.nwb --folder run",
         'potential = "ring_psd"',
         "2.4.6",
@@ -280,3 +282,24 @@ def test_refuses_folders_without_a_run(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("[1, 2")
     with pytest.raises(CorruptFileError, match=r"not a JSON object \(at .*metrics.json"):
         write_report(tmp_path)
+
+
+def test_results_are_merged_by_label(tmp_path: Path) -> None:
+    truth = simulate_lorenz(n_conditions=2, n_repeats=3, n_units=5).truth
+    prediction = truth[["rate"]].isel(trial=[4, 1]).assign_attrs(kind="results", history="[]")
+    latent = truth[["latent"]].isel(trial=[4, 1])
+    count = np.random.default_rng(0).poisson(1.0, truth["rate"].shape)
+    labels = {name: truth[name].values for name in ("trial", "unit")}
+    counts = rec.counts(count, bin_size=0.02, **labels)
+    costs = rec.results({"cost": ("part", [0.0])}, {"part": ["intact"]}, other="attribute")
+    merged = merge_results(prediction, latent, costs, counts=counts, truth=truth)
+    assert set(merged) == {"rate", "latent", "cost", "count", "true_rate"}
+    assert merged["trial"].values.tolist() == [4, 1]
+    assert np.array_equal(merged["count"], count[[4, 1]])
+    assert merged["true_rate"].equals(merged["rate"])
+    assert merged.attrs["bin_size"] == 0.02
+    assert "other" not in merged.attrs
+    rec.save(merged, tmp_path / "results.nc")
+    assert "Rates against the truth" in Page(write_report(tmp_path)).headings
+    with pytest.raises(EmptySelectionError, match=r"lacks labels of the prediction along trial"):
+        merge_results(prediction, truth=truth.isel(trial=[1, 2]))

@@ -87,9 +87,8 @@ def dispersion(results: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     results
-        Result with ``frequency`` and ``quality``, dims ``(wavenumber, branch)``: angular
-        frequency of each normal mode, and how many radians it rings before it fades by 1/e in
-        energy. Modes of quality below 0.5 do not oscillate and are drawn hollow.
+        Result with ``frequency`` and ``quality`` (angular frequency over damping), dims
+        ``(wave_number, mode)``. Modes of quality below 0.5 do not oscillate and are drawn hollow.
     ax
         Where to draw.
 
@@ -103,17 +102,17 @@ def dispersion(results: xr.Dataset, *, ax: Axes | None = None) -> Axes:
             raise EmptySelectionError(
                 f"no variable {name!r}", hint=suggest(name, map(str, results))
             )
-    frequency = results["frequency"].transpose("wavenumber", "branch")
-    quality = results["quality"].transpose("wavenumber", "branch").values
-    wavenumber = results["wavenumber"].values
+    frequency = results["frequency"].transpose("wave_number", "mode")
+    quality = results["quality"].transpose("wave_number", "mode").values
+    wave_number = results["wave_number"].values
     axes = axes_or_new(ax)
-    for branch in frequency.values.T:
-        axes.plot(wavenumber, branch, color=ink(), alpha=0.3, linewidth=0.8, zorder=1)
+    for mode in frequency.values.T:
+        axes.plot(wave_number, mode, color=ink(), alpha=0.3, linewidth=0.8, zorder=1)
     scale = mpl.colors.LogNorm(max(quality.min(), 1e-3), max(quality.max(), 1e-3) * (1.0 + 1e-9))
     colors = COLORMAP(scale(quality.ravel()))
     faces = np.where((quality.ravel() >= OVERDAMPED)[:, None], colors, 0.0)
     axes.scatter(
-        np.repeat(wavenumber, frequency.shape[1]),
+        np.repeat(wave_number, frequency.shape[1]),
         frequency.values.ravel(),
         s=22,
         facecolors=faces,
@@ -134,8 +133,8 @@ def dispersion(results: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     axes.set_ylim(bottom=0.0)
     tidy(
         axes,
-        xlabel=f"wavenumber k [{results['wavenumber'].attrs.get('units', 'rad/site')}]",
-        ylabel=f"frequency ω [{frequency.attrs.get('units', 'rad/bin')}]",
+        xlabel=f"wave number k [{results['wave_number'].attrs.get('units', 'rad/site')}]",
+        ylabel=f"frequency [{frequency.attrs.get('units', 'Hz')}]",
     )
     return axes
 

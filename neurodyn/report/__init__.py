@@ -3,9 +3,10 @@
 A run folder holds, as far as there are any (a section without its file is left out):
 
 ``results.nc``
-    One dataset: ``rate`` ``(trial, time, unit)`` [spikes/s]; ``true_rate`` of the same form;
-    ``count`` and ``observed``; ``latent`` ``(trial, time, factor)``; ``frequency`` and
-    ``quality`` ``(wavenumber, branch)``; ``shuffle_cost`` ``(state)`` [nats/element].
+    One dataset, as :func:`merge_results` makes it: ``rate`` ``(trial, time, unit)`` [spikes/s];
+    ``true_rate`` of the same form; ``count`` and ``observed``; ``latent``
+    ``(trial, time, factor)``; ``frequency`` and ``quality`` ``(wave_number, mode)``; ``cost``
+    and ``co_bps`` of shuffles ``(part)``.
 ``metrics.json``
     ``headline``: the model that the run is about; ``scores``: rows of ``model, metric, score``
     and perhaps ``low, high, units``; ``differences``: rows of ``model, reference, metric,
@@ -18,7 +19,7 @@ The page needs nothing from outside and runs no script; every text from a file i
 
 from neurodyn.plots.embed import Drawing
 from neurodyn.report.page import write_report
-from neurodyn.report.run import Run, read_run
+from neurodyn.report.run import Run, merge_results, read_run
 from neurodyn.report.sections import Section, Table
 
-__all__ = ["Drawing", "Run", "Section", "Table", "read_run", "write_report"]
+__all__ = ["Drawing", "Run", "Section", "Table", "merge_results", "read_run", "write_report"]

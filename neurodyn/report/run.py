@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from neurodyn import recording as rec
 from neurodyn.errors import CorruptFileError, EmptySelectionError
 from neurodyn.training.history import read_history
 
-__all__ = ["Run", "read_run"]
+__all__ = ["Run", "merge_results", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,61 @@ class Run:
     def listed(self, name: str) -> list[tuple[str, Any]]:
         """Return a mapping of the manifest (versions, inputs, files) in sorted order."""
         return sorted(dict(self.manifest.get(name) or {}).items())
+
+
+def merge_results(
+    prediction: xr.Dataset,
+    *more: xr.Dataset,
+    counts: xr.Dataset | None = None,
+    truth: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Bring what a run found into the one dataset that ``results.nc`` holds.
+
+    Parameters
+    ----------
+    prediction
+        Result with ``rate`` ``(trial, time, unit)``; its attributes are kept.
+    *more
+        Further results with other variables: of ``transform``, dispersion, shuffles.
+    counts
+        Kind ``counts``, of at least the predicted trials, bins and units.
+    truth
+        Result with the true ``rate``, likewise.
+
+    Raises
+    ------
+    EmptySelectionError
+        If counts, truth or a further result lack labels of the prediction.
+
+    Examples
+    --------
+    >>> rate = xr.Dataset({"rate": (("trial", "time", "unit"), [[[2.0]]])})
+    >>> rate = rate.assign_coords(trial=[3], time=[0.0], unit=["a"])
+    >>> list(merge_results(rate, truth=rate))
+    ['rate', 'true_rate']
+    """
+    parts = [*more]
+    if counts is not None:
+        parts.append(counts[[name for name in ("count", "observed") if name in counts]])
+        prediction = prediction.assign_attrs(bin_size=counts.attrs["bin_size"])
+    if truth is not None:
+        parts.append(truth[["rate"]].rename(rate="true_rate"))
+    labels = {
+        name: prediction[name].values for name in ("trial", "time", "unit") if name in prediction
+    }
+    merged = prediction
+    for part in parts:
+        shared = {name: values for name, values in labels.items() if name in part.indexes}
+        missing = [name for name, values in shared.items() if not np.isin(values, part[name]).all()]
+        if missing:
+            raise EmptySelectionError(
+                f"a result lacks labels of the prediction along {missing[0]}",
+                found=", ".join(map(str, part.data_vars)),
+            )
+        known = [name for name in part.variables if name in merged.variables]
+        kept = part.sel(shared).drop_vars([name for name in known if name not in part.indexes])
+        merged = merged.merge(kept, join="exact", combine_attrs="override")
+    return merged
 
 
 def read_run(folder: str | Path) -> Run:

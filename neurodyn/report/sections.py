@@ -221,17 +221,21 @@ def _oscillators(run: Run) -> Section | None:
 
 
 def _shuffle(run: Run) -> Section | None:
-    if "shuffle_cost" not in run.results:
+    costs = run.results
+    if "cost" not in costs or "part" not in costs.dims:
         return None
-    costs = run.results["shuffle_cost"]
-    rows = [(str(state), f"{float(costs.sel(state=state)):.4f}") for state in costs["state"].values]
+    columns = [name for name in ("cost", "co_bps") if name in costs]
+    head = ("shuffled", *(f"{name} [{costs[name].attrs.get('units', '')}]" for name in columns))
+    rows = [
+        (str(part), *(f"{float(costs[name].sel(part=part)):.4f}" for name in columns))
+        for part in costs["part"].values
+    ]
     text = (
-        "Each state is taken from another trial and the counts are predicted again. What that "
-        "costs is what the state is worth to the prediction; a state that costs nothing is not "
-        "used."
+        "Parts of the latent state (z position, v velocity, h hidden state of the encoder) are "
+        "exchanged between trials and the counts predicted again. What that costs is what the "
+        "part is worth to the prediction; a part that costs nothing is not used."
     )
-    table = Table(rows, ("state", f"cost [{costs.attrs.get('units', 'nats/element')}]"))
-    return Section("What the latent states are worth", text=[text], tables=[table])
+    return Section("What the latent states are worth", text=[text], tables=[Table(rows, head)])
 
 
 def reproduce(run: Run) -> Section:

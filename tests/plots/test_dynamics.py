@@ -75,10 +75,10 @@ def ring() -> xr.Dataset:
     quality = frequency / np.array([0.2, 1.5])
     return rec.results(
         {
-            "frequency": (("wavenumber", "branch"), frequency, {"units": "rad/bin"}),
-            "quality": (("wavenumber", "branch"), quality),
+            "frequency": (("wave_number", "mode"), frequency, {"units": "Hz"}),
+            "quality": (("wave_number", "mode"), quality),
         },
-        {"wavenumber": wavenumber},
+        {"wave_number": wavenumber},
     )
 
 
@@ -88,15 +88,15 @@ def test_dispersion_draws_every_mode_with_its_quality(ring: xr.Dataset) -> None:
     assert axes is given
     points = axes.collections[0]
     assert np.allclose(points.get_offsets()[:, 1], ring["frequency"].values.ravel())
-    assert np.allclose(points.get_offsets()[:, 0], np.repeat(ring["wavenumber"], 2))
+    assert np.allclose(points.get_offsets()[:, 0], np.repeat(ring["wave_number"], 2))
     hollow = points.get_facecolors()[:, 3] == 0.0
     assert np.array_equal(hollow, ring["quality"].values.ravel() < 0.5)
     # the same quality, the same colour: modes k and -k are a pair
     colors = points.get_edgecolors().reshape(8, 2, 4)
     assert np.allclose(colors[1:], colors[1:][::-1])
     assert len(axes.lines) == 2
-    assert axes.get_xlabel() == "wavenumber k [rad/site]"
-    assert axes.get_ylabel() == "frequency ω [rad/bin]"
+    assert axes.get_xlabel() == "wave number k [rad/site]"
+    assert axes.get_ylabel() == "frequency [Hz]"
     bar = axes.figure.axes[-1]
     assert bar.get_ylabel() == "quality factor Q"
 
