@@ -18,7 +18,7 @@ from neurodyn.datasets.lorenz import simulate_lorenz
 from neurodyn.errors import CorruptFileError, EmptySelectionError
 from neurodyn.plots import Drawing
 from neurodyn.plots.embed import data_uris
-from neurodyn.provenance import add_history
+from neurodyn.provenance import add_history, history
 from neurodyn.report import Section, Table, merge_results, read_run, write_report
 
 EVIL = "<script>alert(1)</script>"
@@ -286,11 +286,12 @@ def test_refuses_folders_without_a_run(tmp_path: Path) -> None:
 
 def test_results_are_merged_by_label(tmp_path: Path) -> None:
     truth = simulate_lorenz(n_conditions=2, n_repeats=3, n_units=5).truth
-    prediction = truth[["rate"]].isel(trial=[4, 1]).assign_attrs(kind="results", history="[]")
+    prediction = truth[["rate"]].isel(trial=[4, 1]).assign_attrs(kind="results")
     latent = truth[["latent"]].isel(trial=[4, 1])
     count = np.random.default_rng(0).poisson(1.0, truth["rate"].shape)
     labels = {name: truth[name].values for name in ("trial", "unit")}
-    counts = rec.counts(count, bin_size=0.02, **labels)
+    counts = add_history(rec.counts(count, bin_size=0.02, quality={"drops": 2}, **labels), "bin")
+    prediction = add_history(prediction, "predict")
     costs = rec.results({"cost": ("part", [0.0])}, {"part": ["intact"]}, other="attribute")
     merged = merge_results(prediction, latent, costs, counts=counts, truth=truth)
     assert set(merged) == {"rate", "latent", "cost", "count", "true_rate"}
@@ -298,6 +299,10 @@ def test_results_are_merged_by_label(tmp_path: Path) -> None:
     assert np.array_equal(merged["count"], count[[4, 1]])
     assert merged["true_rate"].equals(merged["rate"])
     assert merged.attrs["bin_size"] == 0.02
+    assert merged.attrs["quality"] == {"drops": 2}
+    assert [step["step"] for step in history(merged)] == ["bin", "predict"]
+    again = merge_results(merged[["rate"]], counts=counts)
+    assert [step["step"] for step in history(again)] == ["bin", "predict"]
     assert "other" not in merged.attrs
     rec.save(merged, tmp_path / "results.nc")
     assert "Rates against the truth" in Page(write_report(tmp_path)).headings

@@ -13,6 +13,7 @@ import xarray as xr
 
 from neurodyn import recording as rec
 from neurodyn.errors import CorruptFileError, EmptySelectionError
+from neurodyn.provenance import history
 from neurodyn.training.history import read_history
 
 __all__ = ["Run", "merge_results", "read_run"]
@@ -59,7 +60,8 @@ def merge_results(
     *more
         Further results with other variables: of ``transform``, dispersion, shuffles.
     counts
-        Kind ``counts``, of at least the predicted trials, bins and units.
+        Kind ``counts``, of at least the predicted trials, bins and units; how they came about
+        (``history``, ``quality``) is kept too.
     truth
         Result with the true ``rate``, likewise.
 
@@ -78,7 +80,7 @@ def merge_results(
     parts = [*more]
     if counts is not None:
         parts.append(counts[[name for name in ("count", "observed") if name in counts]])
-        prediction = prediction.assign_attrs(bin_size=counts.attrs["bin_size"])
+        prediction = prediction.assign_attrs(_origin(prediction, counts))
     if truth is not None:
         parts.append(truth[["rate"]].rename(rate="true_rate"))
     labels = {
@@ -97,6 +99,14 @@ def merge_results(
         kept = part.sel(shared).drop_vars([name for name in known if name not in part.indexes])
         merged = merged.merge(kept, join="exact", combine_attrs="override")
     return merged
+
+
+def _origin(prediction: xr.Dataset, counts: xr.Dataset) -> dict[str, Any]:
+    """Return attributes that say how the counts came about and what was made of them."""
+    before, after = history(counts), history(prediction)
+    steps = after if after[: len(before)] == before else [*before, *after]
+    kept = {name: counts.attrs[name] for name in ("bin_size", "quality") if name in counts.attrs}
+    return {**kept, "history": json.dumps(steps)}
 
 
 def read_run(folder: str | Path) -> Run:
