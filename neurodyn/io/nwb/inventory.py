@@ -123,7 +123,7 @@ def _classify(
 
 
 def _is_series(group: h5py.Group, neurodata_type: str) -> bool:
-    if neurodata_type.endswith("Series"):
+    if neurodata_type.endswith("Series") and neurodata_type not in BEHAVIOR:
         return True
     clock = "timestamps" in group or "starting_time" in group
     return clock and "data" in group
