@@ -9,6 +9,7 @@ than half the spacing of the floats there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,8 +77,10 @@ class TickBins:
     width: int
 
     @classmethod
-    def of(cls, bin_size: float, tick_hz: float) -> TickBins:
+    def of(cls, bin_size: float, tick_hz: float, *, offset: float = 0.0) -> TickBins:
         """Return bins of ``bin_size`` [s] on a clock of ``tick_hz``.
+
+        Sub-ticks are fine enough to hold ``offset`` [s], too.
 
         Raises
         ------
@@ -99,7 +102,8 @@ class TickBins:
                 found=f"{bin_size} s at {float(rate):g} Hz",
                 expected=f"at least {1 / float(rate):g} s",
             )
-        return cls(float(rate), seconds, ticks.denominator, ticks.numerator)
+        scale = math.lcm(ticks.denominator, (as_rational(offset) * rate).denominator)
+        return cls(float(rate), seconds, scale, int(ticks * scale))
 
     def sub_ticks(self, time: ArrayLike) -> NDArray[np.float64]:
         """Return times [s], rounded to ticks, in sub-ticks.
@@ -118,23 +122,6 @@ class TickBins:
                 hint="subtract the start of the session, or choose a simpler bin_size",
             )
         return found
-
-    def exact(self, seconds: float) -> int:
-        """Return a duration [s] in sub-ticks.
-
-        Raises
-        ------
-        TimebaseError
-            If it is no whole number of sub-ticks.
-        """
-        found = as_rational(seconds) * as_rational(self.tick_hz) * self.scale
-        if found.denominator != 1:
-            raise TimebaseError(
-                "a duration is no whole number of ticks",
-                found=f"{seconds} s = {float(found / self.scale)} ticks at {self.tick_hz:g} Hz",
-                expected="a multiple of the tick",
-            )
-        return int(found)
 
     def rows(
         self, time: NDArray[Any], origin: float, n_bins: int, out: NDArray[np.int32]

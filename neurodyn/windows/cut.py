@@ -26,8 +26,7 @@ def cut_blocks(
 ) -> xr.Dataset:
     """Cut counts ``(time, unit)`` into blocks ``(trial, time, unit)`` of equal length.
 
-    Blocks never reach over a gap of the clock. Unobserved bins at the start are passed over, and
-    blocks in which too little was observed are left out.
+    Blocks never reach over a gap of the clock; those with too little observed are left out.
 
     Parameters
     ----------
@@ -43,9 +42,8 @@ def cut_blocks(
     Returns
     -------
     xr.Dataset
-        Kind ``counts`` with dims ``(trial, time, unit)``: ``time`` [s] from the start of a
-        block, coordinate ``block_start(trial)`` [s]. ``attrs["quality"]`` counts the bins that
-        are in no block (``bins_left_out``) and the blocks that were too little observed.
+        Kind ``counts``, dims ``(trial, time, unit)``; ``time`` [s] from ``block_start(trial)``
+        [s]. ``attrs["quality"]`` counts the bins in no block and the blocks left out.
 
     Raises
     ------
@@ -75,11 +73,7 @@ def cut_blocks(
             hint="choose a shorter length or a lower least_observed",
         )
     result = _blocks(counts, kept, n_length)
-    result.attrs["quality"] = {
-        **counts.attrs.get("quality", {}),
-        "bins_left_out": int(counts.sizes["time"] - kept.size * n_length),
-        "blocks_left_out": int(starts.size - kept.size),
-    }
+    result.attrs["quality"]["blocks_left_out"] = int(starts.size - kept.size)
     return add_history(result, "cut_blocks", length=length, gap=gap)
 
 
@@ -135,6 +129,8 @@ def _blocks(counts: xr.Dataset, starts: NDArray[np.int64], n_length: int) -> xr.
         order = [dim for dim in ("time", "unit") if dim in counts["observed"].dims]
         observed = counts["observed"].transpose(*order).values[rows]
     attrs = {k: v for k, v in counts.attrs.items() if k not in ("kind", "bin_size")}
+    left_out = int(counts.sizes["time"] - rows.size)
+    attrs["quality"] = {**attrs.get("quality", {}), "bins_left_out": left_out}
     return build_counts(
         counts["count"].transpose("time", "unit").values[rows],
         bin_size=counts.attrs["bin_size"],

@@ -184,15 +184,8 @@ def blocked_split(
             expected="fractions whose sum is below 1, a gap from 0, at least one block",
         )
     fractions = [1 - validation - test, validation, test]
-    edges = np.linspace(table[:, 0].min(), table[:, 1].max(), n_blocks + 1)
-    cuts = edges[:-1, None] + np.diff(edges)[:, None] * np.cumsum([0.0, *fractions[:-1]])
-    # rounded: a window that begins at a cut is not to fall before it by float noise
-    cuts = np.round(np.append(cuts.ravel(), edges[-1]), 9)
-    # a window belongs to the piece that holds it wholly, the gap before the next piece included
-    piece = np.searchsorted(cuts, table[:, 0], side="right") - 1
-    last = np.append(cuts[1:-1] - gap, np.inf)
-    inside = table[:, 1] <= last[np.clip(piece, 0, last.size - 1)]
-    parts = [np.flatnonzero(inside & (piece % 3 == number)) for number in range(3)]
+    piece = _pieces(table, np.cumsum([0.0, *fractions[:-1]]), gap, n_blocks)
+    parts = [np.flatnonzero(piece == number) for number in range(3)]
     _refuse_empty(parts, fractions, len(table))
     split = Split(*parts)
     check_leakage(split, table, gap=gap)
@@ -233,6 +226,20 @@ def check_leakage(split: Split, spans: ArrayLike, *, gap: float = 0.0) -> None:
                     expected=f"a distance of at least {gap:g}, no window in both",
                     hint="blocked_split(..., gap=...) leaves out what is between the parts",
                 )
+
+
+def _pieces(
+    table: NDArray[np.float64], begins: NDArray[np.float64], gap: float, n_blocks: int
+) -> Index:
+    """Return the part (0, 1, 2) that holds each window wholly, -1 for those in between."""
+    edges = np.linspace(table[:, 0].min(), table[:, 1].max(), n_blocks + 1)
+    cuts = edges[:-1, None] + np.diff(edges)[:, None] * begins
+    # rounded: a window that begins at a cut is not to fall before it by float noise
+    cuts = np.round(np.append(cuts.ravel(), edges[-1]), 9)
+    piece = np.searchsorted(cuts, table[:, 0], side="right") - 1
+    last = np.append(cuts[1:-1] - gap, np.inf)
+    inside = table[:, 1] <= last[np.clip(piece, 0, last.size - 1)]
+    return np.where(inside, piece % begins.size, -1)
 
 
 def _too_close(
