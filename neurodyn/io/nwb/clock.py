@@ -17,7 +17,8 @@ from neurodyn.io.nwb.naming import attribute
 __all__ = ["Clock", "read_clock", "read_times"]
 
 REGULAR = 0.1  # samples that a timestamp may lie off a regular clock
-GAP = 1.5  # steps; a longer one is a gap
+GAP = 1.5  # usual steps; a longer one is a gap
+MOSTLY = 0.9  # steps that must be usual for there to be a usual step
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Clock:
     time
         Timestamps [s] of an irregular clock.
     n_gaps
-        Steps longer than 1.5 median steps, or longer than ``max_gap``.
+        Steps longer than 1.5 median steps where nearly all are about one, or longer than
+        ``max_gap``.
     """
 
     start: float
@@ -140,9 +142,16 @@ def _from_timestamps(stamps: h5py.Dataset, n_samples: int, max_gap: float | None
     off = time - (time[0] + step * np.arange(n_samples))
     if np.abs(off).max() < REGULAR * step:
         return Clock(float(time[0]), _plain_rate(1.0 / step, n_samples))
-    steps = np.diff(time)
-    longest = GAP * float(np.median(steps)) if max_gap is None else max_gap
-    return Clock(float(time[0]), None, time, int(np.count_nonzero(steps > longest)))
+    return Clock(float(time[0]), None, time, _n_gaps(np.diff(time), max_gap))
+
+
+def _n_gaps(steps: NDArray[np.float64], max_gap: float | None) -> int:
+    """Count steps that are too long; a clock without a usual step has none by default."""
+    usual = float(np.median(steps))
+    if max_gap is not None:
+        return int(np.count_nonzero(steps > max_gap))
+    is_usual = np.abs(steps - usual) < (GAP - 1) * usual
+    return int(np.count_nonzero(steps > GAP * usual)) if is_usual.mean() > MOSTLY else 0
 
 
 def _plain_rate(rate: float, n_samples: int) -> float:

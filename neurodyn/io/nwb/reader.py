@@ -165,7 +165,8 @@ class Reader:
             tree.set_close(self.file.close)
         else:
             for node in tree.leaves:
-                node.load()
+                if "fault" not in node.attrs:
+                    node.load()
             unchanged(self.file)
             announce(self.qualities, self.name)
         return tree

@@ -120,6 +120,8 @@ def _ends(entry: Entry) -> list[float]:
     stamps, data = group.get("timestamps"), group.get("data")
     if isinstance(stamps, h5py.Dataset):
         return [float(read_array(stamps, -1))] if stamps.size else []
+    if not isinstance(data, h5py.Dataset):
+        return []
     start, rate = group["starting_time"], attribute(group["starting_time"], "rate")
     longest = max(data.shape) if data.ndim else 0
     return [float(read_array(start)) + longest / rate] if rate > 0 else []
