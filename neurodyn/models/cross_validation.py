@@ -12,10 +12,9 @@ from neurodyn.errors import DataError, EmptySelectionError
 from neurodyn.models.context import DataContext
 from neurodyn.models.counts_estimator import CountsEstimator, spike_scores
 from neurodyn.recording import pick, results
+from neurodyn.windows.splits import Split, trial_split
 
-__all__ = ["Split", "cross_validate", "split_validation"]
-
-Split = tuple[Sequence[Any], Sequence[Any]]
+__all__ = ["cross_validate", "set_validation_aside"]
 
 
 def cross_validate(
@@ -24,7 +23,7 @@ def cross_validate(
     splits: Iterable[Split],
     metric: str = "co_bps",
     *,
-    validation_share: float = 0.0,
+    validation: float = 0.0,
     seed: int = 0,
     **fit_options: Any,
 ) -> xr.Dataset:
@@ -37,11 +36,11 @@ def cross_validate(
     data
         Counts ``(trial, time, unit)``; cut recordings without trials into blocks first.
     splits
-        Pairs of trial labels, training and test; no trial is tested twice.
+        As :func:`neurodyn.windows.k_fold` gives them; validation trials go to ``fit``.
     metric
         As in ``score``.
-    validation_share
-        Share of the training trials that is set aside, by lot, for early stopping.
+    validation
+        Share of the training trials set aside, by lot, where a split has no validation trials.
     seed
         Of that lot.
     **fit_options
@@ -57,91 +56,106 @@ def cross_validate(
     Raises
     ------
     EmptySelectionError
-        If a trial label is unknown or a part of a split is empty.
+        If a split has no training or no test trials, or names trials that are not there.
     DataError
-        If a trial is tested twice or is in both parts of a split.
+        If a trial is tested twice or is in two parts of a split.
     """
     counts = pick(data, "counts")
-    pairs = [(list(train), list(test)) for train, test in splits]
-    _check_splits(counts, pairs)
-    scores, predictions, folds = [], [], {}
-    for fold, (train, test) in enumerate(pairs):
-        fitted = estimator.clone()
-        fitting, validation = split_validation(train, validation_share, seed + fold)
-        if validation:
-            fit_options["validation"] = counts.sel(trial=validation)
-        fitted.fit(counts.sel(trial=fitting), **fit_options)
-        tested = counts.sel(trial=test)
-        predicted = fitted.predict(tested)
-        predictions.append(predicted)
-        scores.append(float(spike_scores(predicted, tested, fitted.context_, metric)[metric]))
-        folds.update(dict.fromkeys(test, fold))
-    everything = _in_order(counts, predictions)
-    pooled = spike_scores(
-        everything, counts.sel(trial=everything["trial"].values), DataContext.of(counts), metric
-    )
-    everything = everything.assign_coords(
-        fold_of_trial=("trial", [folds[label] for label in everything["trial"].values.tolist()])
-    )
+    parts = list(splits)
+    _check(counts, parts)
+    predictions, scores = [], []
+    for fold, split in enumerate(parts):
+        complete = set_validation_aside(counts, split, validation, seed + fold)
+        predicted, score = _fit_and_predict(estimator, counts, complete, metric, fit_options)
+        predictions.append(
+            predicted.assign_coords(fold_of_trial=("trial", [fold] * split.test.size))
+        )
+        scores.append(score)
+    return _assembled(counts, parts, predictions, scores, metric)
+
+
+def set_validation_aside(counts: xr.Dataset, split: Split, share: float, seed: int) -> Split:
+    """Return a split whose validation part is drawn from its training part, if it has none.
+
+    Examples
+    --------
+    >>> from neurodyn.recording import trials
+    >>> whole = Split(np.arange(5), test=np.arange(5, 8))
+    >>> table = trials(np.arange(8.0), np.arange(8.0) + 1)
+    >>> found = set_validation_aside(table, whole, 0.2, seed=0)
+    >>> found.train.size, found.validation.size
+    (4, 1)
+    """
+    if split.validation.size or not share:
+        return split
+    inner = trial_split(counts.isel(trial=split.train), validation=share, seed=seed)
+    return Split(split.train[inner.train], split.train[inner.validation], split.test)
+
+
+def _fit_and_predict(
+    estimator: CountsEstimator[Any],
+    counts: xr.Dataset,
+    split: Split,
+    metric: str,
+    fit_options: dict[str, Any],
+) -> tuple[xr.Dataset, float]:
+    options = dict(fit_options)
+    if split.validation.size:
+        options["validation"] = counts.isel(trial=split.validation)
+    fitted = estimator.clone().fit(counts.isel(trial=split.train), **options)
+    tested = counts.isel(trial=split.test)
+    predicted = fitted.predict(tested)
+    return predicted, float(spike_scores(predicted, tested, fitted.context_, metric)[metric])
+
+
+def _assembled(
+    counts: xr.Dataset,
+    parts: Sequence[Split],
+    predictions: list[xr.Dataset],
+    scores: list[float],
+    metric: str,
+) -> xr.Dataset:
+    order = np.concatenate([split.test for split in parts])
+    together = xr.concat(
+        predictions, "trial", coords="minimal", compat="override", combine_attrs="override"
+    ).isel(trial=np.argsort(order))
+    tested = counts.isel(trial=np.sort(order))
+    pooled = spike_scores(together, tested, DataContext.of(counts), metric)
+    kept = ("estimator", "config_uid", "bin_size")
     return results(
         {
             metric: ("fold", scores, {"units": "bits per spike"}),
             "pooled": pooled[metric],
             **{name: pooled[name] for name in ("nll", "null_nll", "n_spikes")},
-            **{name: everything[name] for name in ("log_rate", "rate")},
+            **{name: together[name] for name in ("log_rate", "rate")},
         },
         metric=metric,
-        **{name: everything.attrs[name] for name in ("estimator", "config_uid", "bin_size")},
+        **{name: together.attrs[name] for name in kept},
     )
 
 
-def split_validation(trials: Sequence[Any], share: float, seed: int) -> tuple[list[Any], list[Any]]:
-    """Return training and validation trials, the latter drawn by lot; both keep their order.
-
-    Examples
-    --------
-    >>> train, validation = split_validation([0, 1, 2, 3, 4], 0.2, seed=0)
-    >>> len(train), len(validation)
-    (4, 1)
-    """
-    n_validation = round(share * len(trials))
-    drawn = set(np.random.default_rng(seed).permutation(len(trials))[:n_validation].tolist())
-    return (
-        [label for place, label in enumerate(trials) if place not in drawn],
-        [label for place, label in enumerate(trials) if place in drawn],
-    )
-
-
-def _in_order(counts: xr.Dataset, predictions: list[xr.Dataset]) -> xr.Dataset:
-    together = xr.concat(
-        predictions, "trial", coords="minimal", compat="override", combine_attrs="override"
-    )
-    tested = set(together["trial"].values.tolist())
-    return together.sel(
-        trial=[label for label in counts["trial"].values.tolist() if label in tested]
-    )
-
-
-def _check_splits(counts: xr.Dataset, pairs: list[tuple[list[Any], list[Any]]]) -> None:
-    known = set(counts["trial"].values.tolist()) if "trial" in counts.coords else set()
-    if not pairs or not all(train and test for train, test in pairs):
+def _check(counts: xr.Dataset, parts: Sequence[Split]) -> None:
+    if not parts or not all(split.train.size and split.test.size for split in parts):
         raise EmptySelectionError(
-            "a split has no training or no test trials", found=f"{len(pairs)} splits"
+            "a split has no training or no test trials", found=f"{len(parts)} splits"
         )
-    unknown = sorted(
-        {str(label) for pair in pairs for part in pair for label in part if label not in known}
-    )
-    if unknown:
+    n_trials = counts.sizes.get("trial", 0)
+    highest = max(int(part.max()) for split in parts for _, part in split.parts() if part.size)
+    if highest >= n_trials:
         raise EmptySelectionError(
             "splits name trials that the counts do not have",
-            found=", ".join(unknown[:5]),
-            expected="labels of the coordinate 'trial'",
+            found=f"trial {highest} of {n_trials}",
+            hint="split these counts; cut recordings without trials into blocks first",
         )
-    tested = [label for _, test in pairs for label in test]
-    both = [label for train, test in pairs for label in set(train) & set(test)]
-    if both or len(set(tested)) < len(tested):
+    tested = np.concatenate([split.test for split in parts])
+    twice = tested.size - np.unique(tested).size
+    shared = 0
+    for split in parts:
+        together = np.concatenate([part for _, part in split.parts()])
+        shared += together.size - np.unique(together).size
+    if twice or shared:
         raise DataError(
-            "a trial is tested twice or is in both parts of a split",
-            found=", ".join(map(str, both[:5])) or f"{len(tested) - len(set(tested))} repeats",
-            expected="test trials that are disjoint, and not among the training trials",
+            "a trial is tested twice or is in two parts of a split",
+            found=f"{twice} tested twice, {shared} in two parts",
+            expected="test trials that are disjoint and in no other part",
         )

@@ -11,8 +11,9 @@ import xarray as xr
 
 from neurodyn.errors import ConfigError
 from neurodyn.models.counts_estimator import CountsEstimator
-from neurodyn.models.cross_validation import Split, cross_validate
+from neurodyn.models.cross_validation import cross_validate
 from neurodyn.recording import results
+from neurodyn.windows.splits import Split
 
 if TYPE_CHECKING:
     from neurodyn.models.torch_estimator import TorchEstimator
@@ -57,13 +58,13 @@ def tune(
     seed
         Of the draws.
     **fit_options
-        As in ``cross_validate``.
+        As in ``cross_validate``: ``validation``, ``training``.
 
     Returns
     -------
     Tuned
-        Best ``estimator``, ``fit_options`` and ``table`` (dim ``draw``) with ``score`` and
-        each setting as text.
+        ``cross_validate(tuned.estimator, data, splits, **tuned.fit_options)`` goes on from
+        here; ``table`` has ``score`` and each setting as text ``(draw,)``.
 
     Raises
     ------
@@ -80,18 +81,22 @@ def tune(
         for model, options in candidates
     ]
     best_model, best_options = candidates[int(np.argmax(scores))]
+    table = _table(estimator, draws, scores, metric=metric, seed=seed)
+    return Tuned(best_model, best_options, table)
+
+
+def _table(
+    estimator: CountsEstimator[Any],
+    draws: list[dict[str, Any]],
+    scores: list[float],
+    **attrs: Any,
+) -> xr.Dataset:
     columns = {
         name: ("draw", [str(settings.get(name, "")) for settings in draws])
         for name in estimator.search_space
     }
-    table = results(
-        {"score": ("draw", scores, {"units": "bits per spike"}), **columns},
-        estimator=estimator.name,
-        metric=metric,
-        seed=seed,
-    )
-    kept = {k: v for k, v in best_options.items() if k not in ("validation_share", "seed")}
-    return Tuned(best_model, kept, table)
+    scored = {"score": ("draw", scores, {"units": "bits per spike"})}
+    return results({**scored, **columns}, estimator=estimator.name, **attrs)
 
 
 def draw_settings(estimator: CountsEstimator[Any], n_draws: int, seed: int) -> list[dict[str, Any]]:

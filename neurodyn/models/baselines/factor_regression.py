@@ -22,7 +22,7 @@ from neurodyn.models.run_folder import Run
 __all__ = ["Compression", "FactorRegression", "Projection", "principal_axes", "smoothed"]
 
 FloatArray = NDArray[np.float64]
-Compression = Literal["sqrt", "log", "none"]
+Compression = Literal["sqrt", "log", "linear"]
 SMALLEST_COVERAGE = 1e-3
 
 
@@ -132,7 +132,7 @@ def smoothed(
     bin_size
         Width of the bins [s].
     compression
-        ``"sqrt"``, ``"log"`` (of expected count + 1e-2) or ``"none"``.
+        ``"sqrt"``, ``"log"`` (of expected count + 1e-2) or ``"linear"``.
     """
     mass = inputs.observed.astype(np.float64)
     total = inputs.count.astype(np.float64)

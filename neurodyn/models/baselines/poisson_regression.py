@@ -88,7 +88,7 @@ def fit_poisson(
         return float(value), gradient.ravel()
 
     start = np.vstack([np.zeros((n_features, n_units)), np.log(mean)])
-    options: Any = {"maxiter": max_iterations, "maxcor": 20, "gtol": 1e-7, "ftol": 1e-12}
+    options: Any = {"maxiter": max_iterations, "maxcor": 20, "gtol": 1e-6, "ftol": 1e-10}
     found = minimize(objective, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     beta = found.x.reshape(start.shape)
     return PoissonReadout(beta[:-1] / spread, beta[-1])

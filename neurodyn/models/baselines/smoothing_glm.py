@@ -32,7 +32,7 @@ class SmoothingGLMConfig:
     width
         Standard deviation of the Gaussian kernel [s].
     compression
-        What is done to smoothed counts: ``"sqrt"``, ``"log"`` or ``"none"``.
+        What is done to smoothed counts: ``"sqrt"``, ``"log"`` or ``"linear"``.
     n_components
         Principal components that the regression sees; 0 keeps all.
     penalty
@@ -91,7 +91,7 @@ class SmoothingGLM(FactorRegression[SmoothingGLMConfig]):
     config_class = SmoothingGLMConfig
     search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
         "width": (0.04, 0.06, 0.08, 0.1, 0.13),
-        "compression": ("sqrt", "log", "none"),
+        "compression": ("sqrt", "log", "linear"),
         "n_components": (8, 12, 16, 20, 24, 32, 0),
         "penalty": (1e-3, 3e-3, 1e-2, 2e-2, 5e-2),
     }

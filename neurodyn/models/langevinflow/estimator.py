@@ -190,7 +190,7 @@ class LangevinFlowEstimator(TorchEstimator[LangevinFlowConfig]):
                 expected="mode='elbo', potential='ring_psd'",
             )
         found = diagnostics.dispersion(
-            potential, step=float(integrator.step), damping=float(integrator.damping)
+            potential, step=integrator.step.item(), damping=integrator.damping.item()
         )
         order = torch.argsort(found.wave_number)
         per_second = 1 / self.context_.bin_size
