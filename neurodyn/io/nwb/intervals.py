@@ -108,14 +108,16 @@ def _times(table: Table, name: str) -> NDArray[np.float64]:
 def _build(
     table: Table, start: Array, stop: Array, names: list[str], quality: Quality
 ) -> xr.Dataset:
-    names = [name for name in names if name != "trial_name"]
+    left = {"trial_name", *table.unread_columns}
+    names = [name for name in names if name not in left]
     columns = read_columns(table, "trial", names, quality, taken=set(OWN_NAMES))
     ids: Array | list[str] = table.ids
     named = "trial_name" in table.group
     if named or table.ids.dtype.kind not in "iu" or np.unique(table.ids).size != table.n_rows:
         ids, n_repeated = table.labels("trial_name")
         quality.note("repeated_trial_ids", n_repeated)
-    return recording.trials(start, stop, trial=ids, columns=columns)
+    attrs = {"unread_columns": table.unread_columns} if table.unread_columns else {}
+    return recording.trials(start, stop, trial=ids, columns=columns, **attrs)
 
 
 def _checked(trials: xr.Dataset, where: str, quality: Quality) -> xr.Dataset:

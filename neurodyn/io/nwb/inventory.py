@@ -76,7 +76,7 @@ def inventory(file: h5py.File) -> tuple[list[Entry], list[Unread]]:
 def _walk(
     group: h5py.Group, path: str, parents: tuple[str, ...], seen: set[int]
 ) -> Iterator[Entry | Unread]:
-    for key in sorted(group):
+    for key in sorted(group, key=str):  # names that are no UTF-8 come as bytes
         here = f"{path}/{printable(key)}"
         if not path and key in HIDDEN:
             continue
@@ -89,13 +89,13 @@ def _walk(
                 continue
             address = h5o.get_info(item.id).addr
             kind = str(attribute(item, "neurodata_type", ""))
+            found = _classify(item, here, kind, parents)
         except BROKEN as error:
             yield Unread(here, "", f"cannot be opened: {error}", broken=True)
             continue
         if address in seen:
             continue
         seen.add(address)
-        found = _classify(item, here, kind, parents)
         if found is not None:
             yield found
         else:

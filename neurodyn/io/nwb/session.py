@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from neurodyn.errors import DataQualityWarning, UnsupportedFormatError
-from neurodyn.io.containment import BROKEN, file_name
+from neurodyn.errors import CorruptFileError, DataQualityWarning, UnsupportedFormatError
+from neurodyn.io.containment import BROKEN, file_name, printable
 from neurodyn.io.hdf5 import read_array
 from neurodyn.io.nwb.inventory import Entry
 from neurodyn.io.nwb.naming import attribute, scalar_text
@@ -38,7 +38,16 @@ def require_version(file: h5py.File) -> str:
     DataQualityWarning
         If the version is later than any that is known.
     """
-    version = str(attribute(file, "nwb_version", "")).removeprefix("NWB-")
+    try:
+        version = str(attribute(file, "nwb_version", "")).removeprefix("NWB-")
+    except BROKEN as error:
+        raise CorruptFileError(
+            "attributes of the file are damaged",
+            where=file_name(file),
+            found=printable(str(error)),
+            expected="an undamaged HDF5 file",
+            hint="get the file again and compare its size and checksum",
+        ) from error
     major = version.split(".")[0]
     if not major.isdigit() or int(major) < KNOWN_MAJOR:
         raise UnsupportedFormatError(
@@ -100,7 +109,7 @@ def session_span(file: h5py.File, entries: list[Entry]) -> Session:
     """
     stops: list[float] = []
     for entry in entries:
-        with contextlib.suppress(*BROKEN):
+        with contextlib.suppress(*BROKEN, AttributeError):
             stops.extend(_ends(entry))
     usable = [stop for stop in stops if np.isfinite(stop) and stop > 0]
     stop = max(usable, default=None)

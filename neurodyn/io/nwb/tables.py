@@ -93,6 +93,11 @@ class Table:
                 return [str(text) for text in texts], 0
         return unique_labels(self.ids.tolist())
 
+    @property
+    def unread_columns(self) -> list[str]:
+        """Columns that are ragged twice (waveforms): a store of their own, not table columns."""
+        return [name for name in self.column_names if f"{name}_index_index" in self.group]
+
     def is_ragged(self, name: str) -> bool:
         """Say whether a column holds several values a row."""
         return f"{name}_index" in self.group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -41,8 +41,7 @@ OWN_NAMES = {"unit", "spike", "spike_time", "row_size", "obs_interval"} | {
 }
 HELD_OUT = ("heldout", "held_out")
 AREA_ALIASES = ("brain_area", "brain_region", "region", "location")
-# (unit, spike, sample) snippets: a waveform store of their own, not columns of units
-NOT_COLUMNS = ("spike_times", "obs_intervals", "waveforms", "unit_name")
+NOT_COLUMNS = ("spike_times", "obs_intervals", "unit_name")
 
 
 class Observation(NamedTuple):
@@ -120,7 +119,9 @@ def _spikes(
     columns: dict[str, xr.Variable],
     flat: h5py.Dataset,
 ) -> xr.Dataset:
-    attrs = {}
+    attrs: dict[str, Any] = {}
+    if unread := Table(flat.parent).unread_columns:
+        attrs["unread_columns"] = unread
     if flat.dtype.kind == "f" and flat.dtype.itemsize < 8:
         # late in a session such times are coarse; binning looks at this
         attrs["stored_dtype"] = str(flat.dtype)
@@ -193,7 +194,8 @@ def _with_observation(session: Session, observed: Observation | None) -> Session
 
 def _columns(table: Table, quality: Quality) -> dict[str, xr.Variable]:
     """Read the coordinates of ``unit``: all columns, ``held_out``, area and position."""
-    names = [name for name in table.column_names if name not in NOT_COLUMNS]
+    left = {*NOT_COLUMNS, *table.unread_columns}
+    names = [name for name in table.column_names if name not in left]
     held = [name for name in names if name in HELD_OUT]
     rest = [name for name in names if name not in HELD_OUT]
     columns = read_columns(table, "unit", rest, quality, taken=set(OWN_NAMES))
