@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from neurodyn.models.langevinflow.latents import LangevinNetwork
 from neurodyn.models.langevinflow.network import build_network
 from neurodyn.models.langevinflow.objective import LangevinObjective
 from neurodyn.models.langevinflow.potentials import RingPotential
+from neurodyn.models.langevinflow.presets import preset
 from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.recording import results
 from neurodyn.training import Objective, TrainingConfig
@@ -72,6 +73,35 @@ class LangevinFlowEstimator(TorchEstimator[LangevinFlowConfig]):
         "hidden": ("trial", "time", "hidden_unit"),
         "energy": ("trial", "time"),
     }
+
+    @classmethod
+    def preset(
+        cls, dataset: str, *, mode: Literal["elbo", "ccn2025"] = "elbo", **settings: Any
+    ) -> tuple[Self, TrainingConfig]:
+        """Return an estimator and how to train it, as known to work on a data set.
+
+        Parameters
+        ----------
+        dataset
+            A name of :data:`neurodyn.models.langevinflow.presets.DATASETS`.
+        mode
+            The variational model or the published one.
+        **settings
+            Settings that replace those of the preset.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown name.
+
+        Examples
+        --------
+        >>> model, training = LangevinFlowEstimator.preset("mc_maze_small")
+        >>> model.config.mode, training.optimizer
+        ('elbo', 'adam')
+        """
+        found = preset(dataset, mode=mode)
+        return cls(found.model, **settings), TrainingConfig(**found.training)
 
     def build_network(self, config: LangevinFlowConfig, context: DataContext) -> nn.Module:
         """Return a new network of the configured mode."""

@@ -167,11 +167,10 @@ class LangevinObjective:
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for start in range(0, len(source), VALIDATION_BATCH):
             index = np.arange(start, min(start + VALIDATION_BATCH, len(source)), dtype=np.int64)
-            batch = source.gather(index)
-            count = batch["count"]
-            observed = batch["observed"].expand_as(count)
+            batch, model = source.gather(index), _bare(network)
+            count = batch["count"].to(next(model.parameters()).device)
+            observed = batch["observed"].to(count.device).expand_as(count)
             noise = torch.Generator(count.device).manual_seed(start)
-            model = _bare(network)
             rate = model.predict(self.inputs(count, observed), self.n_forward, generator=noise)
             if self.config.mode == "ccn2025" and self.config.quirks.validation_keep < 1:
                 count = self._thinned(count, noise)

@@ -82,6 +82,15 @@ def test_dispersion_is_in_hertz(fitted):
     assert float(found["frequency"].max()) == pytest.approx(largest, rel=1e-5)
 
 
+def test_presets_give_model_and_training():
+    model, training = LangevinFlowEstimator.preset("mc_maze", mode="ccn2025", n_samples=2)
+    assert model.config.encoder_size == 280
+    assert model.config.n_samples == 2
+    assert training.batch_size == 256
+    with pytest.raises(ConfigError, match="did you mean 'mc_maze'"):
+        LangevinFlowEstimator.preset("mc_mase")
+
+
 def test_only_rings_have_a_dispersion():
     other = LangevinFlowEstimator(**SMALL, potential="mlp").fit(COUNTS, training=TRAINING)
     with pytest.raises(ConfigError, match="only oscillators on rings"):
