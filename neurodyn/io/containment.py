@@ -63,7 +63,7 @@ class Containment:
             links = _links(group, f"{file_name(file)}:{path}", get_limits().objects - n_objects)
             n_objects += len(links)
             for name, kind in links:
-                inner = path + printable(name.decode("utf-8", "replace"))
+                inner = path + printable(name)
                 item = self._check_link(group, name, kind, f"{file_name(file)}:{inner}")
                 if isinstance(item, h5g.GroupID) and hash(item) not in seen:
                     seen.add(hash(item))
@@ -145,7 +145,7 @@ def place(item: Any) -> str:
     return f"{file_name(item.file)}:{printable(str(item.name))}"
 
 
-def printable(text: str) -> str:
+def printable(text: str | bytes) -> str:
     r"""Return text from a file with control codes escaped, so that it can be shown.
 
     Examples
@@ -153,6 +153,7 @@ def printable(text: str) -> str:
     >>> printable("µV \x1b[2J")
     'µV \\x1b[2J'
     """
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from h5py import h5o
 
-from neurodyn.errors import CorruptFileError, DataQualityWarning, FileError
+from neurodyn.errors import CorruptFileError, DataQualityWarning, FileError, NeurodynError
 from neurodyn.io.containment import BROKEN, Containment, file_name, place, printable, virtual_files
 from neurodyn.io.limits import format_bytes, require_budget
 
@@ -86,12 +86,15 @@ def open_hdf5(source: Any, *, allow_external: Sequence[str | Path] = ()) -> h5py
             rule.folder = Path(os.path.realpath(path)).parent
             rule.visited.add(os.path.realpath(path))
         rule.check(file)
-    except BaseException:
+        if opened is not None:
+            _opened.setdefault(h5o.get_info(file.id).fileno, opened)
+            _forget_oldest(_opened)
+    except BaseException as error:
+        where = file_name(file)
         file.close()
+        if isinstance(error, BROKEN) and not isinstance(error, NeurodynError):
+            raise _unreadable("damaged HDF5 file", where, str(error)) from error
         raise
-    if opened is not None:
-        _opened.setdefault(h5o.get_info(file.id).fileno, opened)
-        _forget_oldest(_opened)
     return file
 
 
