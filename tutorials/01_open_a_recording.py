@@ -42,7 +42,7 @@ print(f"{int(observed.sum())} spikes in {int(observed.notnull().sum())} observed
 
 trials = nd.pick(recording, "trials")
 length = float((trials["stop"] - trials["start"]).min())
-aligned = nd.transforms.align(spikes, trials, "start", (0.0, length), 0.02)
+aligned = nd.transforms.align(recording, window=(0.0, length), bin_size=0.02)
 rate = nd.masked_counts(aligned).mean("time") / 0.02
 print(rate.to_pandas())
 

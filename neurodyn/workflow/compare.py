@@ -22,6 +22,7 @@ from neurodyn.metrics.intervals import (
 )
 from neurodyn.models import run_folder
 from neurodyn.models.counts_estimator import CountsEstimator
+from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
 from neurodyn.workflow.data import Data
 
 __all__ = ["Plan", "compare"]
@@ -137,16 +138,9 @@ def _row(found: Interval, **labels: str) -> dict[str, Any]:
 
 def _results(model: CountsEstimator[Any], rates: xr.Dataset, data: Data) -> xr.Dataset:
     """Return what the report shows: rates, counts, truth, latents and diagnostics."""
-    units = rates["unit"].values
-    shown = data.evaluation.sel(unit=units)
-    found = rates.assign(count=shown["count"].transpose("trial", "time", "unit"))
-    if "observed" in shown:
-        found["observed"] = shown["observed"]
-    if data.truth is not None:
-        found["true_rate"] = data.truth["rate"].sel(unit=units)
-    latents = model.transform(data.evaluation)
-    found = found.assign({name: latents[name] for name in latents.data_vars})
-    diagnose = getattr(model, "diagnose", None)
-    if diagnose is not None:
-        found = found.assign(diagnose(data.evaluation).data_vars)
-    return found.assign_attrs(quality=data.evaluation.attrs.get("quality", {}))
+    more = [model.transform(data.evaluation)]
+    if isinstance(model, LangevinFlowEstimator):
+        more.append(model.shuffle_costs(data.evaluation))
+        if model.config.mode == "elbo" and model.config.potential == "ring_psd":
+            more.append(model.dispersion())
+    return report.merge_results(rates, *more, counts=data.evaluation, truth=data.truth)

@@ -101,7 +101,8 @@ def open_counts(
         trials = rec.pick(recording, "trials", "trials" if "trials" in kinds["trials"] else None)
         span = window or _common_window(trials)
         spikes = rec.pick(recording, "spikes")
-        return Opened(align(spikes, trials, event or "start", span, bin_size), ())
+        aligned = align(spikes, trials, event or "start", window=span, bin_size=bin_size)
+        return Opened(aligned, ())
     else:
         counts = bin_spikes(recording, bin_size)
     if "trial" in counts["count"].dims:
@@ -217,7 +218,8 @@ def split_trials(counts: xr.Dataset, *, seed: int = 0) -> tuple[xr.Dataset, xr.D
 
 
 def _common_window(trials: xr.Dataset) -> tuple[float, float]:
-    shortest = float((trials["stop"] - trials["start"]).min())
+    # to the nanosecond: the difference of two times is not exact, and half a ulp costs a bin
+    shortest = round(float((trials["stop"] - trials["start"]).min()), 9)
     if not shortest >= SHORTEST_WINDOW:
         raise TrialTableError(
             "the shortest trial is too short for a common window",

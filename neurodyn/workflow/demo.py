@@ -39,10 +39,11 @@ def demo(folder: str | Path, *, n_steps: int | None = None, quick: bool = False)
     simulation = datasets.simulate_lorenz(QUICK if quick else None)
     path = datasets.write(simulation, folder / "lorenz.nwb")
     data = open_data(path, bin_size=simulation.truth.attrs["bin_size"])
-    truth = rec.load(datasets.truth_path(path))
+    truth = rec.load(datasets.truth_path(path)).sel(trial=data.evaluation["trial"].values)
     data = replace(
         data,
-        truth=truth.sel(trial=data.evaluation["trial"].values),
+        # the same bins, whose edges were computed in another way
+        truth=truth.assign_coords(time=data.evaluation["time"]),
         notes=(*data.notes, *(["Quick demo: too few data and steps for a score."] * quick)),
     )
     training = {} if n_steps is None else {"n_steps": n_steps, "warmup_steps": 0}
