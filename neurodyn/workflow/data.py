@@ -28,6 +28,7 @@ __all__ = [
 OnBad = Literal["raise", "fix", "drop", "warn"]
 SHORTEST_WINDOW = 0.1
 EVALUATION_SHARE = 0.2
+BLOCKS_PER_STRETCH = 20
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,8 @@ def split_trials(counts: xr.Dataset, *, seed: int = 0) -> tuple[xr.Dataset, xr.D
         begin = counts["block_start"].values
         length = counts.sizes["time"] * counts.attrs["bin_size"]
         spans = np.column_stack([begin, begin + length])
-        split = blocked_split(spans, validation=EVALUATION_SHARE, gap=length)
+        n_stretches = int(np.clip(len(begin) // BLOCKS_PER_STRETCH, 1, 5))
+        split = blocked_split(spans, validation=EVALUATION_SHARE, gap=length, n_blocks=n_stretches)
     else:
         stratify = "condition" if "condition" in counts.coords else None
         split = trial_split(counts, validation=EVALUATION_SHARE, stratify=stratify, seed=seed)
