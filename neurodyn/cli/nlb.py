@@ -33,7 +33,7 @@ def prepare(
     for part in prepared:
         if part is not None:
             path = folder / f"{task}_{phase}_{part.role}.h5"
-            typer.echo(f"wrote {nlb.write_groups(path, part.groups(), overwrite=True)}")
+            typer.echo(f"wrote {nlb.write_tensors(path, [part], overwrite=True)}")
 
 
 @app.command()

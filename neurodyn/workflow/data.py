@@ -203,8 +203,8 @@ def split_trials(counts: xr.Dataset, *, seed: int = 0) -> tuple[xr.Dataset, xr.D
     are split in time, with a block left out between the parts.
     """
     if "split" in counts.coords and {"train", "val"} <= set(counts["split"].values.tolist()):
-        split = counts["split"].values
-        return counts.isel(trial=split == "train"), counts.isel(trial=split == "val")
+        names = counts["split"].values
+        return counts.isel(trial=names == "train"), counts.isel(trial=names == "val")
     from neurodyn.windows import blocked_split, trial_split
 
     if "block_start" in counts.coords:
