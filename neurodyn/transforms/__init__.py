@@ -10,10 +10,19 @@ if TYPE_CHECKING:
     from neurodyn.transforms.alignment import align as align
     from neurodyn.transforms.averaging import psth as psth
     from neurodyn.transforms.binning import bin_spikes as bin_spikes
+    from neurodyn.transforms.concatenation import concatenate_sessions as concatenate_sessions
     from neurodyn.transforms.intervals import difference as difference
     from neurodyn.transforms.intervals import intersection as intersection
     from neurodyn.transforms.intervals import union as union
+    from neurodyn.transforms.resampling import decimate as decimate
+    from neurodyn.transforms.resampling import match as match
+    from neurodyn.transforms.resampling import resample as resample
     from neurodyn.transforms.restriction import restrict as restrict
+    from neurodyn.transforms.selection import select_trials as select_trials
+    from neurodyn.transforms.selection import select_units as select_units
+    from neurodyn.transforms.smoothing import smooth as smooth
+    from neurodyn.transforms.smoothing import smoothing_kernel as smoothing_kernel
+    from neurodyn.transforms.tuning import tuning_curves as tuning_curves
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -23,5 +32,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "binning": ["bin_spikes"],
         "intervals": ["difference", "intersection", "union"],
         "restriction": ["restrict"],
+        "concatenation": ["concatenate_sessions"],
+        "resampling": ["decimate", "match", "resample"],
+        "selection": ["select_trials", "select_units"],
+        "smoothing": ["smooth", "smoothing_kernel"],
+        "tuning": ["tuning_curves"],
     },
 )

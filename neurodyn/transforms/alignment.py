@@ -57,8 +57,7 @@ def align(
 ) -> xr.Dataset:
     """Count spikes in bins around an event of each trial.
 
-    Spikes are binned anew for each trial, exactly from the event on. Of counts the first bin is
-    the first whose left edge is not before the window.
+    Spikes are binned exactly from each event; counts from the first whole bin in the window on.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def align(
     window
         Begin and end [s] from the event; a last partial bin is left out.
     bin_size
-        Width of a bin [s]; that of the counts if they are binned already.
+        Width of a bin [s]; known of counts.
     on_bad
         Trials of which a part was not observed: ``fix`` keeps them with those bins marked,
         ``warn`` says so too, ``drop`` leaves them out, ``raise`` names them. Trials without
@@ -99,12 +98,11 @@ def align(
     size = _bin_size(source, bin_size)
     table, quality = _ordered(_trial_table(data, trials))
     table = _with_event(table, event, on_bad, quality)
-    n_time = _n_time(window, size)
     times = table[event].values.astype(np.float64)
     cut = _cut_spikes if source.attrs["kind"] == "spikes" else _cut_counts
-    aligned = cut(source, times, window[0], size, n_time, route)
+    aligned = cut(source, times, window[0], size, _n_time(window, size), route)
     kept = _settle(aligned.observed, table, on_bad, quality)
-    result = _build(aligned, source, table, times, kept, (size, window[0], n_time))
+    result = _build(aligned, source, table, times, kept, (window[0], size))
     result.attrs.update(quality_attrs(quality), event=event)
     return add_history(result, "align", event=event, window=list(window), bin_size=size)
 
@@ -314,11 +312,11 @@ def _build(
     table: xr.Dataset,
     times: NDArray[np.float64],
     kept: NDArray[np.bool_],
-    grid: tuple[float, float, int],
+    grid: tuple[float, float],
 ) -> xr.Dataset:
     if not kept.any():
         raise EmptySelectionError("no trial has an observed bin around the event")
-    bin_size, begin, n_time = grid
+    begin, bin_size = grid
     chosen = table.isel(trial=np.flatnonzero(kept))
     columns = {
         f"trial_{name}" if name in OWN_NAMES else str(name): variable
@@ -326,7 +324,7 @@ def _build(
         if variable.dims[:1] == ("trial",) and name != "trial"
     }
     columns["event_time"] = xr.Variable(("trial",), times[kept], {"units": "s"})
-    exact = [as_rational(begin) + k * as_rational(bin_size) for k in range(n_time)]
+    exact = [as_rational(begin) + k * as_rational(bin_size) for k in range(aligned.count.shape[1])]
     return counts(
         aligned.count if kept.all() else aligned.count[kept],
         bin_size=bin_size,
