@@ -236,7 +236,9 @@ def _received(answer: dict[str, Any], arguments: tuple[Any, ...]) -> Any:
         )
     kind = getattr(errors, name, None) if name else None
     if isinstance(kind, type) and issubclass(kind, NeurodynError):
-        error = kind.__new__(kind)  # some have a constructor of their own
+        # some have a constructor of their own; errors of files have the memory layout of OSError
+        make = OSError.__new__ if issubclass(kind, OSError) else kind.__new__
+        error = make(kind)
         NeurodynError.__init__(error, **answer["parts"])
         return error
     found = answer.get("message") or f"{name}: {answer['parts']['what']}"

@@ -17,7 +17,7 @@ from neurodyn.io.hdf5 import read_array
 from neurodyn.io.lazy import StoredArray, lazy_variable
 from neurodyn.io.nwb.clock import Clock, read_clock
 from neurodyn.io.nwb.inventory import Entry
-from neurodyn.io.nwb.naming import attribute, unique_labels
+from neurodyn.io.nwb.naming import attribute, scalar_text, unique_labels
 from neurodyn.io.nwb.options import Options
 from neurodyn.io.nwb.regions import region_labels
 
@@ -108,10 +108,8 @@ def _attrs(group: h5py.Group) -> dict[str, Any]:
         text = str(attribute(group, name, ""))
         if text and text not in ("no description", "no comments"):
             attrs[name] = text
-    frame = group.get("reference_frame")
-    if isinstance(frame, h5py.Dataset):
-        attrs["reference_frame"] = str(read_array(frame).reshape(-1)[0])
-    return attrs
+    frame = scalar_text(group, "reference_frame")
+    return attrs if frame in ("", "unknown") else {**attrs, "reference_frame": frame}
 
 
 def _features(entry: Entry, n_columns: int) -> list[str]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
+import h5py
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import pynwb
+import pytest
 import xarray as xr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from neurodyn import io, recording
+from neurodyn.errors import DataError, UnsupportedFormatError
+from neurodyn.io.convert import convert
 from neurodyn.io.nwb.write import write_nwb
 
 FILE_ATTRS = {"name", "source_path", "neurodata_type", "quality"}
@@ -125,3 +132,122 @@ def test_round_trip_of_any_recording(tmp_path_factory, units, table, hand, lfp, 
     same(tree, again)
     assert again.attrs["config"] == {"a": [1]}
     assert "session_start" not in again.attrs
+
+
+@pytest.fixture
+def small():
+    return recording.recording(
+        {
+            "spikes": recording.spikes_from_units({"1": [0.5], "2": [0.7]}),
+            "trials": recording.trials([0.0, 2.0], [1.0, 3.0]),
+        },
+        subject="J",
+        species="Macaca mulatta",
+        session_start="2020-01-01T12:00:00+01:00",
+        session_id="s1",
+    )
+
+
+def test_session_is_kept_and_pynwb_reads_it(small, tmp_path):
+    path = write_nwb(small, tmp_path / "a.nwb", identifier="id-1", session_description="rest")
+    again = io.load(path)
+    for name in ("subject", "species", "session_start", "session_id"):
+        assert again.attrs[name] == small.attrs[name]
+    with pynwb.NWBHDF5IO(str(path), "r") as nwb_io:
+        nwb = nwb_io.read()
+        assert (nwb.identifier, nwb.session_description) == ("id-1", "rest")
+        assert nwb.units["spike_times"][1].tolist() == [0.7]
+        assert pynwb.validate(io=nwb_io) == []
+
+
+def test_events_and_named_tables_come_back(tmp_path):
+    tables = {
+        "licks": recording.trials([0.5, 0.75], [0.5, 1.0], columns={"side": ["l", "r"]}),
+        "epochs": recording.trials([0.0], [9.0]),
+        "ripples": recording.trials([1.0], [1.5]),
+    }
+    tree = recording.recording({"trials": tables})
+    path = write_nwb(tree, tmp_path / "a.nwb")
+    same(tree, io.load(path))
+    with h5py.File(path) as file:
+        assert set(file["intervals"]) == {"epochs", "ripples"}
+        assert file["events/licks"].attrs["neurodata_type"] == "EventsTable"
+
+
+def test_several_sortings_and_ragged_columns_come_back(tmp_path):
+    ragged = {
+        "tags": xr.Variable(("unit", "tags_item"), np.array([["a", "b"], ["c", ""]])),
+        "tags_size": xr.Variable("unit", np.array([2, 1])),
+    }
+    units = {"a": [0.5], "b": [0.7]}
+    one = recording.spikes_from_units(units, unit_columns=ragged)
+    tree = recording.recording({"spikes": {"first": one, "units": one}})
+    again = io.load(write_nwb(tree, tmp_path / "a.nwb"))
+    same(tree, again)
+
+
+def test_space_and_electrodes_are_proper_types(tmp_path):
+    path = recording.behavior(np.ones((3, 2)), sampling_rate=9.0, feature=["x", "y"], units="cm")
+    lfp = recording.signal(
+        np.ones((3, 2)),
+        sampling_rate=9.0,
+        units="V",
+        channel_columns={"channel_conversion": [1.0, 2.0], "area": ["CA1", "CA3"]},
+    )
+    tree = recording.recording({"behavior": path, "signal": lfp})
+    file = write_nwb(tree, tmp_path / "a.nwb")
+    with h5py.File(file) as h5:
+        assert h5["processing/behavior/behavior"].attrs["neurodata_type"] == "SpatialSeries"
+        assert h5["acquisition/signal"].attrs["neurodata_type"] == "ElectricalSeries"
+        locations = h5["general/extracellular_ephys/electrodes/location"].asstr()[:]
+        assert locations.tolist() == ["CA1", "CA3"]
+    again = io.load(file)
+    same(tree, again)
+    np.testing.assert_array_equal(
+        recording.physical(again["signal"].to_dataset())[0], np.float32([1, 2])
+    )
+
+
+def test_reading_goes_round_and_round(shared_data, tmp_path):
+    source = next((shared_data / "nlb_mc_maze_small_test").glob("*.nwb"))
+    first = io.load(convert(source, tmp_path / "a.nc"))
+    second = io.load(convert(tmp_path / "a.nc", tmp_path / "b.nwb"))
+    same(first["trials"].parent, io.load(source))
+    for name in ("spike_time", "row_size", "obs_start", "held_out", "area"):
+        np.testing.assert_array_equal(second["spikes"][name], first["spikes"][name])
+
+
+def test_what_nwb_cannot_hold_is_refused(small, tmp_path):
+    counts = recording.recording([recording.counts([[1]], bin_size=0.1)])
+    with pytest.raises(UnsupportedFormatError, match=r"(?s)no place for counts.*netCDF"):
+        write_nwb(counts, tmp_path / "a.nwb")
+    hand = recording.behavior([[1.0]], sampling_rate=1.0).assign(more=("time", [1.0]))
+    with pytest.raises(DataError, match="further variables"):
+        write_nwb(recording.recording({"behavior": hand}), tmp_path / "a.nwb")
+    faulty = recording.trials([0.0], [1.0], fault="broken")
+    with pytest.raises(DataError, match="a faulty object"):
+        write_nwb(recording.recording([faulty]), tmp_path / "a.nwb")
+    backwards = recording.trials([1.0], [0.0])
+    with pytest.raises(DataError, match="intervals are impossible"):
+        write_nwb(recording.recording([backwards]), tmp_path / "a.nwb")
+    with pytest.raises(UnsupportedFormatError, match=r"(?s)ending '.mat'.*expected: .nc"):
+        convert(tmp_path / "a.nc", tmp_path / "a.mat")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_the_old_file(small, tmp_path, monkeypatch):
+    path = write_nwb(small, tmp_path / "a.nwb")
+    before = path.read_bytes()
+    monkeypatch.setattr(pynwb.NWBHDF5IO, "write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_nwb(small, path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.nwb"]
+
+
+@pytest.mark.parametrize("text", ["{", '"text"', "[1]", '{"children": {"/units": 1}}'])
+def test_unreadable_notes_of_ours_are_passed_over(small, tmp_path, text):
+    path = write_nwb(small, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["scratch/neurodyn"][()] = text
+    assert io.load(path)["spikes"].sizes["unit"] == 2
