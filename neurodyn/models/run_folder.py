@@ -166,6 +166,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=folder,
             found=", ".join(damaged),
             expected=f"the files that {MANIFEST} names",
+            hint="if a run was being continued here, finish it with resume=True",
         )
     return manifest
 

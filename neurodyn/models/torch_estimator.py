@@ -119,7 +119,7 @@ class TorchEstimator(CountsEstimator[C]):
             source,
             self.training_,
             validation=None if checked is None else Windows(checked),
-            folder=None if folder is None else run_folder.begin(folder),
+            folder=folder,
             resume=resume,
         )
         self.network_, self.history_ = result.network, result.history

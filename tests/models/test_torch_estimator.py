@@ -55,6 +55,7 @@ def test_a_folder_with_a_run_is_not_overwritten_by_another(tmp_path):
         small().fit(COUNTS, training=SHORT, folder=tmp_path)
     with pytest.raises(CheckpointError, match="another run"):
         small().fit(OTHER, training=SHORT, folder=tmp_path, resume=True)
+    assert GRUAutoencoder.load(tmp_path).is_fitted
 
 
 def test_the_seed_decides_and_torch_stays_untouched():

@@ -54,7 +54,7 @@ class GRUConfig:
 
     hidden_size: int = 64
     keep_prob: float = 0.3
-    dropout: float = 0.0
+    dropout: float = 0.5
 
     def __post_init__(self) -> None:
         if self.hidden_size < 1 or not 0 < self.keep_prob <= 1 or not 0 <= self.dropout < 1:
@@ -180,6 +180,9 @@ class ReconstructionObjective:
 class GRUAutoencoder(TorchEstimator[GRUConfig]):
     """Bidirectional GRU autoencoder with coordinated dropout.
 
+    On few trials it overfits quickly without dropout of the hidden states: on the 64 training
+    trials of a fold of MC_Maze_Small it peaks after 150 steps of 3e-3 and loses all by 500.
+
     Examples
     --------
     >>> from neurodyn import recording
@@ -193,13 +196,13 @@ class GRUAutoencoder(TorchEstimator[GRUConfig]):
     name = "gru"
     config_class = GRUConfig
     default_training = TrainingConfig(
-        n_steps=2000, batch_size=256, optimizer="adam", learning_rate=3e-3, weight_decay=1e-5
+        n_steps=800, batch_size=256, optimizer="adam", learning_rate=1e-3, weight_decay=1e-5
     )
     search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
         "hidden_size": (32, 48, 64, 96),
         "keep_prob": (0.2, 0.3, 0.5, 0.7),
-        "dropout": (0.0, 0.1, 0.3),
-        "training__learning_rate": (1e-3, 3e-3, 5e-3),
+        "dropout": (0.2, 0.3, 0.5, 0.6),
+        "training__learning_rate": (1e-3, 2e-3, 3e-3),
         "training__weight_decay": (1e-6, 1e-5, 1e-4),
     }
 
