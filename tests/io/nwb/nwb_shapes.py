@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 
 import numpy as np
@@ -43,9 +44,12 @@ def write(nwb: NWBFile, path):
 
 def make(name: str, path):
     """Write the file of one shape."""
-    nwb = new_file()
-    SHAPES[name](nwb, np.random.default_rng(len(name)))
-    return write(nwb, path)
+    with warnings.catch_warnings():
+        # pynwb deprecates what real files are full of
+        warnings.simplefilter("ignore")
+        nwb = new_file()
+        SHAPES[name](nwb, np.random.default_rng(len(name)))
+        return write(nwb, path)
 
 
 def times(rng, n, stop=20.0):

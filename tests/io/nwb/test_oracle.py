@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from hdmf.common import VectorIndex
@@ -18,10 +16,7 @@ from neurodyn.io.nwb.inventory import clean_name
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
-    with warnings.catch_warnings():
-        # pynwb deprecates containers that real files are full of
-        warnings.simplefilter("ignore")
-        return {name: make(name, folder / f"{name}.nwb") for name in SHAPES}
+    return {name: make(name, folder / f"{name}.nwb") for name in SHAPES}
 
 
 @pytest.fixture

@@ -26,9 +26,7 @@ from neurodyn.io.nwb import container, tables
 @pytest.fixture
 def write(tmp_path):
     def of_shape(name, change=None):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            path = make(name, tmp_path / f"{name}.nwb")
+        path = make(name, tmp_path / f"{name}.nwb")
         if change is not None:
             with h5py.File(path, "r+") as file:
                 change(file)
