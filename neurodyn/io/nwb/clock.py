@@ -89,6 +89,7 @@ def read_clock(group: h5py.Group, n_samples: int, *, max_gap: float | None = Non
         )
     rate, first = attribute(start, "rate"), read_array(start).reshape(-1)
     usable = isinstance(rate, int | float) and np.isfinite(rate) and rate > 0
+    usable = usable and np.isfinite(n_samples / rate)
     if not usable or first.size != 1 or not np.isfinite(first[0]):
         raise TimebaseError(
             "clock of a time series is impossible",
