@@ -233,3 +233,12 @@ register(
         "neurodyn.io.netcdf:check_netcdf",
     )
 )
+register(
+    Format(
+        "NWB-Zarr",
+        (".zarr",),
+        "neurodyn.io.nwb.zarr:open_zarr",
+        "neurodyn.io.nwb.zarr:load_zarr",
+        checker="neurodyn.io.nwb.zarr:check_zarr",
+    )
+)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+import neurodyn.io
 import neurodyn.io.nwb.zarr as module
 from neurodyn.errors import CorruptFileError, SizeBudgetError, UnsafeFileError
+from neurodyn.io.doctor import check
 from neurodyn.io.limits import limited
 from neurodyn.io.nwb import load_nwb
 from neurodyn.io.nwb.zarr import load_zarr, open_zarr
@@ -97,6 +99,11 @@ def test_zarr_and_hdf5_give_the_same_recording(pair):
         found, expected = load_zarr(pair[0]), load_nwb(pair[1])
     assert_same(found, expected)
     assert found.attrs["source"] == "a.nwb.zarr"
+
+
+def test_front_door_knows_the_format(pair):
+    assert_same(neurodyn.io.load(pair[0]), load_nwb(pair[1]))
+    assert [f.code for f in check(pair[0])] == [f.code for f in check(pair[1])]
 
 
 def test_lazy_recording_outlives_the_copy(pair, tmp_path, monkeypatch):

@@ -27,11 +27,13 @@ from neurodyn.errors import (
     SizeBudgetError,
     UnsafeFileError,
 )
+from neurodyn.io.faults import Fault
 from neurodyn.io.limits import get_limits, require_budget, require_writable
+from neurodyn.io.nwb.check import check_nwb
 from neurodyn.io.nwb.reader import load_nwb, open_nwb
 from neurodyn.io.nwb.zarr_objects import decode_objects
 
-__all__ = ["load_zarr", "open_zarr", "zarr_as_hdf5"]
+__all__ = ["check_zarr", "load_zarr", "open_zarr", "zarr_as_hdf5"]
 
 METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 LARGEST_METADATA = 64 << 20
@@ -60,6 +62,12 @@ def load_zarr(
         tree = load_nwb(copy, select, on_bad, **options)
     tree.attrs["source"] = Path(source).name
     return tree
+
+
+def check_zarr(source: str | Path, **options: Any) -> list[Fault]:
+    """List all faults of an NWB-Zarr folder; see :func:`neurodyn.io.nwb.check.check_nwb`."""
+    with zarr_as_hdf5(source) as copy:
+        return check_nwb(copy, **options)
 
 
 @contextlib.contextmanager
