@@ -14,12 +14,28 @@ from xarray.core import indexing
 from neurodyn.errors import NeurodynError
 from neurodyn.io.hdf5 import read_array
 
-__all__ = ["FaultyArray", "StoredArray", "faulty_variable", "lazy_variable"]
-
-OUTER = indexing.IndexingSupport.OUTER_1VECTOR
+__all__ = ["FaultyArray", "FileArray", "StoredArray", "faulty_variable", "lazy_variable"]
 
 
-class StoredArray(BackendArray):
+class FileArray(BackendArray):
+    """A read-only view into an open file; subclasses give ``shape``, ``dtype`` and ``_read``."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        support = indexing.IndexingSupport.OUTER_1VECTOR
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FileArray:
+        # what is in the file cannot be changed through a view, so a copy may share it
+        return self
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        raise NotImplementedError
+
+
+class StoredArray(FileArray):
     """A dataset of one or two axes as a lazy array ``(time, column)``.
 
     Parameters
@@ -48,9 +64,6 @@ class StoredArray(BackendArray):
         raw = dataset.dtype.newbyteorder("=")
         self.dtype = raw if scale is None else np.dtype(np.float64)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, OUTER, self._read)
-
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         if self.dataset.ndim == 1:
             values = np.asarray(read_array(self.dataset, (key[0],)))[..., None][..., key[1]]
@@ -62,7 +75,7 @@ class StoredArray(BackendArray):
         return values if self.scale is None else values * self.scale + self.offset
 
 
-class FaultyArray(BackendArray):
+class FaultyArray(FileArray):
     """Stands for an array that cannot be read: touching it raises its error.
 
     Parameters
@@ -76,7 +89,7 @@ class FaultyArray(BackendArray):
     def __init__(self, error: NeurodynError, shape: tuple[int, ...], dtype: Any) -> None:
         self.error, self.shape, self.dtype = error, shape, np.dtype(dtype)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         raise self.error
 
 

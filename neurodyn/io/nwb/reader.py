@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from neurodyn.io.nwb.options import Options
 from neurodyn.io.nwb.series import read_series
 from neurodyn.io.nwb.session import quick_digest, read_session, require_version, session_span
 from neurodyn.io.nwb.sidecar import Sidecar
+from neurodyn.io.nwb.spike_faults import Session
 from neurodyn.io.nwb.units import read_units
 from neurodyn.recording.schema import rule_for
 
@@ -138,13 +140,17 @@ class Reader:
         try:
             self.version = require_version(self.file)
             self.entries, self.unread = inventory(self.file)
-            self.session = session_span(self.file, self.entries)
         except BaseException:
             self.file.close()
             raise
         self.sidecar = Sidecar(self.file)
         self.name = Path(str(getattr(source, "name", source))).name
         self.digest = {} if hasattr(source, "read") else {"digest": quick_digest(Path(source))}
+
+    @cached_property
+    def session(self) -> Session:
+        """When the session ran; read when spikes are first held against it."""
+        return session_span(self.file, self.entries)
 
     def recording(
         self, select: Select | None, *, lazy: bool, on_bad: OnBad = "raise"

@@ -8,17 +8,16 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from neurodyn.io.faults import Quality
 from neurodyn.io.hdf5 import read_array
+from neurodyn.io.lazy import FileArray
 from neurodyn.io.nwb.spike_faults import Ends, Finding, Session, SpikeTrains, Times, find_faults
 
 __all__ = ["SpikeTimes", "clean_spikes", "count_outside"]
 
 
-class SpikeTimes(BackendArray):
+class SpikeTimes(FileArray):
     """Lazy spike times [s], shape ``(spike,)``, checked as a whole when first touched.
 
     Parameters
@@ -40,10 +39,6 @@ class SpikeTimes(BackendArray):
         self.trains, self.session = trains, session
         self.shape, self.dtype = dataset.shape, np.dtype(np.float64)
         self._checked = False
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        support = indexing.IndexingSupport.OUTER_1VECTOR
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
 
     def read(self) -> Times:
         """Read all times without any check."""

@@ -162,6 +162,14 @@ def test_parts_of_lazy_data_are_read_alone(write):
     assert recording.unit_spike_times(spikes, "2").tolist() == whole[30:].tolist()
 
 
+def test_lazy_recordings_can_be_copied_and_saved(write, tmp_path):
+    tree = io.open(write("lfp_in_a_container"))
+    copied = tree.copy(deep=True)
+    np.testing.assert_array_equal(copied["signal"]["signal"], tree["signal"]["signal"])
+    recording.save(io.open(write("units_with_one_electrode")), tmp_path / "a.nc")
+    assert io.load(tmp_path / "a.nc")["spikes"].sizes["unit"] == 3
+
+
 def test_damaged_samples_are_an_error_of_that_object_only(write):
     def flip(file):
         chunk = file["units/spike_times"].id.get_chunk_info(0)
