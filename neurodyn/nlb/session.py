@@ -135,14 +135,12 @@ def _table(trials: xr.Dataset) -> pd.DataFrame:
 
 def _series(recording: xr.DataTree, name: str | None) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Find a series under any kind; a reader may file one with a physical unit as a signal."""
-    for kind in ("behavior", "signal"):
-        if name is not None and name in names(recording).get(kind, []):
+    for kind in ("behavior", "signal") if name else ():
+        try:
             ds = pick(recording, kind, name)
-            value = ds["value"] if kind == "behavior" else physical(ds)
-            return {
-                name: (
-                    np.asarray(ds["time"].values, np.float64),
-                    np.asarray(value.values, np.float64),
-                )
-            }
+        except EmptySelectionError:
+            continue
+        value = ds["value"] if kind == "behavior" else physical(ds)
+        time = np.asarray(ds["time"].values, np.float64)
+        return {str(name): (time, np.asarray(value.values, np.float64))}
     return {}

@@ -36,7 +36,7 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
         ``spikes``, ``counts``, ``signal``, ``bold``, ``behavior`` or ``trials``.
     name
         Which one, if there are several; the one named like its kind (``trials/trials``) is the
-        default.
+        default. A single one answers to the name that it has in its file.
 
     Raises
     ------
@@ -75,10 +75,10 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
             found=", ".join(choices),
             hint=f"choose one by name, for example name={choices[0]!r}",
         )
-    chosen = choices[0] if name is None else name
+    node = recording.children[kind]
+    chosen = choices[0] if name is None or name == node.attrs.get("name") else name
     if chosen not in choices:
         raise EmptySelectionError(f"no {kind} of name {chosen!r}", hint=suggest(chosen, choices))
-    node = recording.children[kind]
     node = node.children[chosen] if chosen else node
     return node.to_dataset(inherit=False)
 

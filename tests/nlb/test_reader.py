@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurodyn import recording as build
 from neurodyn.io.nwb import load_nwb, open_nwb
-from neurodyn.nlb import evaluation_tensors, make_clock, prepare, task
+from neurodyn.nlb import evaluation_tensors, from_recording, make_clock, prepare, task
 
 from .nwb import read_session
 from .synthetic import TRIALS
@@ -53,3 +54,12 @@ def test_real_file(bin_size, shared_data):
         ours.arrays["eval_spikes_heldin"], expected.arrays["eval_spikes_heldin"]
     )
     np.testing.assert_array_equal(ours.trial, expected.trial)
+
+
+def test_a_file_with_one_series_needs_no_other():
+    hand = build.behavior([[1.0, 2.0]], sampling_rate=1.0, name="hand_vel")
+    spikes = build.spikes_from_units([[0.1]], observed=[[0.0, 1.0]])
+    table = build.trials([0.0], [1.0], columns={"split": ["train"]})
+    found = from_recording(build.recording([spikes, table, hand]), "hand_vel")
+    assert found.behavior["hand_vel"][1].tolist() == [[1.0, 2.0]]
+    assert from_recording(build.recording([spikes, table, hand]), "eye_pos").behavior == {}

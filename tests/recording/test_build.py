@@ -148,6 +148,15 @@ def test_pick_by_kind_and_name():
         nr.pick(hand, "trials")
 
 
+def test_a_single_child_answers_to_its_name_in_the_file():
+    hand = nr.behavior([1.0], sampling_rate=1.0, name="hand_vel")
+    tree = nr.recording([hand])
+    assert nr.names(tree) == {"behavior": [""]}
+    assert nr.pick(tree, "behavior", "hand_vel").attrs["name"] == "hand_vel"
+    with pytest.raises(EmptySelectionError, match="no behavior of name 'eye'"):
+        nr.pick(tree, "behavior", "eye")
+
+
 def test_unit_spike_times_by_id():
     ds = nr.spikes_from_units({"a": [1.0, 2.0], "b": [], "c": [3.0]})
     assert nr.unit_spike_times(ds, "c").tolist() == [3.0]
