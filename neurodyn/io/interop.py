@@ -82,10 +82,8 @@ def from_pynapple(data: Any) -> xr.Dataset:
     if isinstance(data, nap.TsGroup):
         return _from_group(data)
     if isinstance(data, nap.IntervalSet):
-        table = data.metadata if len(data.metadata_columns) else {}
-        return trials(
-            data.start, data.end, columns={str(name): np.asarray(table[name]) for name in table}
-        )
+        columns = {str(name): np.asarray(data[name]) for name in data.metadata_columns}
+        return trials(data.start, data.end, trial=columns.pop("trial", None), columns=columns)
     if isinstance(data, nap.Tsd | nap.TsdFrame):
         features = data.columns if isinstance(data, nap.TsdFrame) else ["0"]
         return behavior(np.asarray(data.values), time=data.t, feature=list(features))

@@ -122,14 +122,11 @@ def decimate(data: xr.Dataset, factor: int) -> xr.Dataset:
     if factor == 1:
         found = values
     else:
-        # odd reflection at both ends instead of zeros: a constant stays constant
-        n = min(20 * factor, len(values) - 1)
-        n -= n % factor
-        padded = np.concatenate(
-            [2 * values[:1] - values[n:0:-1], values, 2 * values[-1:] - values[-2 : -n - 2 : -1]]
-        )
+        # odd reflection at both ends instead of zeros: constants and lines stay what they are
+        n = 20 * factor
+        padded = np.pad(values, ((n, n), (0, 0)), mode="reflect", reflect_type="odd")
         found = decimated(padded, factor, ftype="fir", axis=0, zero_phase=True)
-        found = found[n // factor : n // factor + -(-len(values) // factor)]
+        found = found[n // factor :][: -(-len(values) // factor)]
     result = _rebuild(data, found, time[::factor])
     if "sampling_rate" in data.attrs:
         result.attrs["sampling_rate"] = data.attrs["sampling_rate"] / factor

@@ -78,7 +78,8 @@ def smooth(
         result = results({"rate": rate}, bin_size=data.attrs["bin_size"])
     else:
         kept = {k: v for k, v in array.attrs.items() if k not in ("scale_factor", "add_offset")}
-        result = data.assign({SAMPLED[kind]: found.assign_attrs(kept)})
+        found.attrs = kept
+        result = data.assign({SAMPLED[kind]: found})
         result = result.drop_vars("channel_conversion", errors="ignore")
     return add_history(result, "smooth", width=width, kernel=kernel, causal=causal)
 
@@ -121,7 +122,9 @@ def smoothing_kernel(
         # centred boxes are of odd length
         weights = np.ones(n if causal else 2 * n_past + 1)
         return weights / weights.sum(), n_past
-    n_past = int(np.ceil((GAUSSIAN_REACH if kernel == "gaussian" else EXPONENTIAL_REACH) * width))
+    reach = GAUSSIAN_REACH if kernel == "gaussian" else EXPONENTIAL_REACH
+    # rounded: float noise of the clock is not to lengthen the kernel
+    n_past = int(np.ceil(round(reach * width, 6)))
     lag = np.arange(-n_past, 1 if causal else n_past + 1, dtype=np.float64)
     weights = np.exp(-0.5 * (lag / width) ** 2 if kernel == "gaussian" else -np.abs(lag) / width)
     return weights / weights.sum(), n_past

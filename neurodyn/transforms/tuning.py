@@ -76,14 +76,18 @@ def tuning_curves(
     edges = _edges(value.astype(np.float64), bins, limits)
     of_kind = _of_counts if source.attrs["kind"] == "counts" else _of_spikes
     total, occupancy = of_kind(source, time, value.astype(np.float64), edges)
-    if not occupancy.any():
-        raise EmptySelectionError("behavior and spikes have no time in common")
-    rate = np.divide(total, occupancy, out=np.full(total.shape, np.nan), where=occupancy > 0)
+    rate = _divide(total, occupancy)
     dims = ("unit", *chosen)
     curves = {"rate": (dims, rate, SPIKES_PER_S), "occupancy": (dims, occupancy, {"units": "s"})}
     centres = {name: edge[:-1] + np.diff(edge) / 2 for name, edge in zip(chosen, edges)}
     result = results(curves, {"unit": source["unit"].values, **centres})
     return add_history(result, "tuning_curves", features=chosen)
+
+
+def _divide(total: FloatArray, occupancy: FloatArray) -> FloatArray:
+    if not occupancy.any():
+        raise EmptySelectionError("behavior and spikes have no time in common")
+    return np.divide(total, occupancy, out=np.full(total.shape, np.nan), where=occupancy > 0)
 
 
 def _source(data: xr.DataTree | xr.Dataset) -> xr.Dataset:
@@ -114,7 +118,7 @@ def _edges(
     if not len(known):
         raise EmptySelectionError("the features hold no number")
     try:
-        _, edges = np.histogramdd(known, bins=bins, range=limits)  # type: ignore[arg-type]
+        _, edges = np.histogramdd(known, bins=bins, range=limits)
     except (ValueError, TypeError) as error:
         raise ConfigError(
             "bins or limits do not fit the features",

@@ -9,6 +9,8 @@ import lazy_loader
 if TYPE_CHECKING:
     from neurodyn.windows.cut import cut_blocks as cut_blocks
     from neurodyn.windows.index import Windows as Windows
+    from neurodyn.windows.masks import DroppedInput as DroppedInput
+    from neurodyn.windows.masks import coordinated_dropout as coordinated_dropout
     from neurodyn.windows.samplers import BatchSampler as BatchSampler
     from neurodyn.windows.splits import Split as Split
     from neurodyn.windows.splits import blocked_split as blocked_split
@@ -21,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cut": ["cut_blocks"],
         "index": ["Windows"],
+        "masks": ["DroppedInput", "coordinated_dropout"],
         "samplers": ["BatchSampler"],
         "splits": ["Split", "blocked_split", "check_leakage", "k_fold", "trial_split"],
     },
