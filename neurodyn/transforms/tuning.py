@@ -87,7 +87,9 @@ def tuning_curves(
 def _divide(total: FloatArray, occupancy: FloatArray) -> FloatArray:
     if not occupancy.any():
         raise EmptySelectionError("behavior and spikes have no time in common")
-    return np.divide(total, occupancy, out=np.full(total.shape, np.nan), where=occupancy > 0)
+    rate: FloatArray = np.full(total.shape, np.nan)
+    np.divide(total, occupancy, out=rate, where=occupancy > 0)
+    return rate
 
 
 def _source(data: xr.DataTree | xr.Dataset) -> xr.Dataset:
