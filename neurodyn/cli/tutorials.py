@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import typer
@@ -33,14 +32,24 @@ def list_all() -> None:
 
 @app.command()
 def run(number: str) -> None:
-    """Run a tutorial; figures go to the current folder.
+    """Run a tutorial; its figures go to the current folder.
 
     Example: neurodyn tutorial run 01
     """
     known = _tutorials()
     if number not in known:
         raise ConfigError(f"no tutorial {number!r}", hint=suggest(number, known))
-    raise typer.Exit(subprocess.call([sys.executable, str(known[number])]))
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    runpy.run_path(str(known[number]), run_name="__main__")
+    for figure in plt.get_fignums():
+        name = f"tutorial_{number}_figure_{figure}.png"
+        plt.figure(figure).savefig(name, dpi=150)
+        typer.echo(f"wrote {name}")
+    plt.close("all")
 
 
 def _tutorials() -> dict[str, Path]:
