@@ -70,7 +70,12 @@ def open_nwb(
     FileError
         If the file as a whole cannot be read.
     """
-    return Reader(source, allow_external, Options(**options)).recording(select, lazy=True)
+    reader = Reader(source, allow_external, Options(**options))
+    try:
+        return reader.recording(select, lazy=True)
+    except BaseException:
+        reader.file.close()
+        raise
 
 
 def load_nwb(

@@ -11,6 +11,7 @@ import xarray as xr
 
 from neurodyn.io.containment import BROKEN
 from neurodyn.io.nwb.naming import scalar_text
+from neurodyn.recording import validate
 from neurodyn.recording.store import decode_attr, encode_attr
 
 __all__ = ["NAME", "Sidecar", "collect"]
@@ -46,15 +47,24 @@ class Sidecar:
         """Return root attributes with what the sidecar adds; without what NWB demanded."""
         given = self.content.get("given", SESSION)
         kept = {name: v for name, v in attrs.items() if name not in SESSION or name in given}
-        return {**kept, **_decoded(self.content.get("root"))}
+        try:
+            return {**kept, **_decoded(self.content["root"], OWN_ROOT | set(SESSION))}
+        except (*BROKEN, AttributeError):
+            return attrs
 
     def child(self, path: str, ds: xr.Dataset) -> xr.Dataset:
-        """Return a child with the attributes and labels that the sidecar has for it."""
-        content = self.content.get("children", {}).get(path)
-        if not isinstance(content, dict):
+        """Return a child with the attributes and labels that the sidecar has for it.
+
+        Labels that do not fit are passed over: the file itself says enough.
+        """
+        try:
+            content = self.content["children"][path]
+            changed = ds.assign_attrs(_decoded(content["attrs"], OWN_ATTRS))
+            changed = _relabelled(changed, content) if "dim" in content else changed
+            validate(changed, values=False)
+        except (*BROKEN, AttributeError, IndexError):
             return ds
-        ds = ds.assign_attrs(_decoded(content.get("attrs")))
-        return _relabelled(ds, content) if "dim" in content else ds
+        return changed
 
 
 def collect(recording: xr.DataTree, paths: dict[str, xr.Dataset]) -> str:
@@ -93,8 +103,6 @@ def _relabelled(ds: xr.Dataset, content: dict[str, Any]) -> xr.Dataset:
     (old,) = (dim for dim in ds.dims if dim in LABELLED[ds.attrs["kind"]])
     new = str(content["dim"])
     coords = {name: (new, decode_attr(values)) for name, values in content["coords"].items()}
-    if any(values.shape != (ds.sizes[old],) for _, values in coords.values()):
-        return ds
     ds = ds.drop_vars([name for name, coord in ds.coords.items() if coord.dims == (old,)])
     return (ds if old == new else ds.rename({old: new})).assign_coords(coords)
 
@@ -103,5 +111,5 @@ def _encoded(attrs: dict[Any, Any]) -> dict[str, Any]:
     return {str(name): encode_attr(value) for name, value in attrs.items()}
 
 
-def _decoded(attrs: Any) -> dict[str, Any]:
-    return {k: decode_attr(v) for k, v in attrs.items()} if isinstance(attrs, dict) else {}
+def _decoded(attrs: dict[str, Any], reserved: set[str]) -> dict[str, Any]:
+    return {name: decode_attr(v) for name, v in attrs.items() if name not in reserved}

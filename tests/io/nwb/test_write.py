@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import h5py
@@ -245,9 +246,28 @@ def test_failed_write_leaves_the_old_file(small, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.nwb"]
 
 
-@pytest.mark.parametrize("text", ["{", '"text"', "[1]", '{"children": {"/units": 1}}'])
-def test_unreadable_notes_of_ours_are_passed_over(small, tmp_path, text):
+HOSTILE = {"root": {"neurodyn_schema": 99, "source": "x"}, "given": ["subject"]}
+LABELS = {"attrs": {"kind": "bold", "note": "y"}, "dim": "channel", "coords": {"time": 5}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '"text"',
+        "[1]",
+        '{"children": {"/units": 1}}',
+        '{"root": 5, "children": []}',
+        json.dumps({**HOSTILE, "children": {"/units": LABELS, "/acquisition/lfp": LABELS}}),
+    ],
+)
+def test_notes_that_do_not_fit_are_passed_over(small, tmp_path, text):
+    lfp = recording.signal(np.ones((3, 2)), sampling_rate=9.0)
+    small["signal"] = xr.DataTree(lfp.assign_attrs(name="lfp"))
     path = write_nwb(small, tmp_path / "a.nwb")
     with h5py.File(path, "r+") as file:
         file["scratch/neurodyn"][()] = text
-    assert io.load(path)["spikes"].sizes["unit"] == 2
+    tree = io.load(path)
+    assert (tree["spikes"].attrs["kind"], tree["spikes"].sizes["unit"]) == ("spikes", 2)
+    assert tree["signal"]["channel"].values.tolist() == ["0", "1"]
+    assert (tree.attrs["source"], tree.attrs["neurodyn_schema"]) == ("a.nwb", 1)
