@@ -184,13 +184,17 @@ def serve() -> None:
     """Answer calls on stdin until it ends; run in the child."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the function prints must not look like an answer
-    module, name, seconds, memory = json.loads(sys.stdin.readline())
+    _serve(sys.stdin, answers)
+
+
+def _serve(calls: IO[str], answers: IO[str]) -> None:
+    module, name, seconds, memory = json.loads(calls.readline())
     function = importlib.import_module(module)
     for part in name.split("."):
         function = getattr(function, part)
     _limit_memory(memory)
     print(json.dumps(["ready"]), file=answers, flush=True)
-    for line in sys.stdin:
+    for line in calls:
         with _alarm(seconds):
             answer = _answer(function, json.loads(line))
         print(json.dumps(answer), file=answers, flush=True)

@@ -9,6 +9,7 @@ import xarray as xr
 
 from neurodyn.errors import EmptySelectionError, suggest
 from neurodyn.io.faults import Fault, OnBad
+from neurodyn.io.hdf5 import open_hdf5
 from neurodyn.recording import faults, store, validate
 
 __all__ = ["check_netcdf", "load_netcdf", "open_netcdf"]
@@ -16,6 +17,7 @@ __all__ = ["check_netcdf", "load_netcdf", "open_netcdf"]
 
 def open_netcdf(path: str | Path) -> xr.DataTree:
     """Open a netCDF file of ours lazily, as :func:`neurodyn.recording.load` does."""
+    _require_contained(path)
     return _as_tree(store.load(path, lazy=True))
 
 
@@ -38,6 +40,7 @@ def load_netcdf(path: str | Path, select: Any = None, on_bad: OnBad = "raise") -
     SchemaError
         If something in the file breaks a rule of its kind.
     """
+    _require_contained(path)
     tree = _as_tree(store.load(path))
     if select is not None:
         wanted = [select] if isinstance(select, str) else list(select)
@@ -60,8 +63,14 @@ def load_netcdf(path: str | Path, select: Any = None, on_bad: OnBad = "raise") -
 
 def check_netcdf(path: str | Path) -> list[Fault]:
     """List what in a netCDF file of ours breaks a rule of its kind."""
+    _require_contained(path)
     tree = _as_tree(store.load(path))
     return [Fault("error", "schema", str(path), text) for text in faults(tree)]
+
+
+def _require_contained(path: str | Path) -> None:
+    """Refuse a file that reaches outside itself, which netCDF would follow."""
+    open_hdf5(path).close()
 
 
 def _as_tree(data: Any) -> xr.DataTree:

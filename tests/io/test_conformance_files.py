@@ -259,6 +259,13 @@ def _(lab):
     read_all(lab.folder / "a.h5", allow_external=[lab.folder])
 
 
+@case("F05-own-format", UnsafeFileError, "an external link", own_file_loads)
+def _(lab):
+    with h5py.File(own_file(lab), "r+") as file:
+        file["other"] = h5py.ExternalLink("other.nc", "/")
+    neurodyn.io.open(lab.folder / "own.nc")
+
+
 @case("F07-objects", SizeBudgetError, "too many objects(.|\n)*objects=", clean)
 def _(lab):
     with h5py.File(lab.folder / "a.h5", "w") as file:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import time
@@ -132,3 +134,14 @@ def test_answer_in_this_process():
     assert isolate._answer(swell, [])["error"] == "SizeBudgetError"
     unknown = {"error": "OddError", "parts": {"what": "odd"}, "warnings": []}
     assert "OddError: odd" in str(isolate._received(unknown, ()))
+
+
+def test_calls_are_served_line_by_line(monkeypatch):
+    monkeypatch.setattr(isolate, "_limit_memory", lambda memory: None)
+    calls = [["test_isolate", "act", 5.0, 10**9], ["give", 1], ["warn", 2]]
+    answers = io.StringIO()
+    isolate._serve(io.StringIO("".join(json.dumps(call) + "\n" for call in calls)), answers)
+    ready, first, second = map(json.loads, answers.getvalue().splitlines())
+    assert ready == ["ready"]
+    assert first == {"result": 1, "warnings": []}
+    assert second == {"result": 2, "warnings": ["two spikes dropped"]}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -8,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodyn.errors import CorruptFileError, MissingDependencyError, UnsafeFileError
+from neurodyn.errors import (
+    CorruptFileError,
+    MissingDependencyError,
+    SizeBudgetError,
+    UnsafeFileError,
+)
+from neurodyn.io.limits import limited
 from neurodyn.io.nwb import zarr
 from neurodyn.io.nwb.zarr_objects import decode_objects
 
@@ -96,3 +103,64 @@ def test_missing_extra_and_missing_folder(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "hdmf_zarr.nwb", None)
     with pytest.raises(MissingDependencyError, match=r"neurodyn\[nwb-zarr\]"):
         zarr.load_zarr(tmp_path)
+
+
+ARRAY = {"chunks": [10], "dtype": "<f8", "shape": [10], "compressor": {"id": "blosc"}}
+RECORDS = [["start", "<i4"], ["series", "|O"]]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "units").mkdir()
+    (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / "units/.zarray").write_text(json.dumps(ARRAY))
+    return tmp_path
+
+
+def test_contained_folder_tells_its_size(folder):
+    (folder / ".zattrs").write_text('{"own": {"source": ".", "path": "/units"}, "list": [1]}')
+    assert zarr.require_contained(folder) == 80
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"compressor": {"id": "evil"}}, UnsafeFileError, "codec 'evil'"),
+        ({"filters": [{}]}, UnsafeFileError, "codec None"),
+        ({"link": {"source": "/etc", "path": "/"}}, UnsafeFileError, "a link to '/etc'"),
+        ({"shape": [10**15]}, SizeBudgetError, "8 PB"),
+        ({"chunks": [10**15]}, SizeBudgetError, "8 PB"),
+        ({"shape": None}, CorruptFileError, "not iterable"),
+        ({"dtype": RECORDS, "shape": [10**15]}, SizeBudgetError, "12 PB"),
+        ({"dtype": "|O", "shape": [10**15]}, SizeBudgetError, "8 PB"),
+        ({"dtype": "nonsense"}, CorruptFileError, "nonsense"),
+    ],
+)
+def test_metadata_is_checked_before_zarr_sees_it(changes, error, message, folder):
+    (folder / "units/.zarray").write_text(json.dumps(ARRAY | changes))
+    with pytest.raises(error, match=message):
+        zarr.require_contained(folder)
+
+
+def test_other_faults_of_folders(folder, monkeypatch):
+    with limited(objects=1):
+        assert zarr.require_contained(folder) == 80
+        (folder / "more").mkdir()
+        with pytest.raises(SizeBudgetError, match="too many objects"):
+            zarr.require_contained(folder)
+    (folder / "more/0").symlink_to("/etc/passwd")
+    with pytest.raises(UnsafeFileError, match="a symbolic link"):
+        zarr.require_contained(folder)
+    (folder / ".zgroup").write_text("{")
+    with pytest.raises(CorruptFileError, match="Zarr folder cannot be read"):
+        zarr.require_contained(folder)
+    monkeypatch.setattr(zarr, "LARGEST_METADATA", 0)
+    with pytest.raises(CorruptFileError, match="metadata above"):
+        zarr.require_contained(folder)
+
+
+def test_own_errors_inside_others_come_out():
+    wrapped = KeyError("metadata")
+    wrapped.__cause__ = UnsafeFileError("a link")
+    assert zarr._innermost(wrapped, Path("x")) is wrapped.__cause__
+    assert "KeyError" in str(zarr._innermost(KeyError(1), Path("x")))

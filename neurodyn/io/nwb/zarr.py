@@ -144,10 +144,10 @@ def _check(value: Any, where: str) -> int:
 
 
 def _check_array(array: dict[str, Any], where: str) -> int:
-    codecs = [array.get("compressor"), *(array.get("filters") or [])]
-    for codec in filter(None, codecs):
-        if codec.get("id") not in CODECS:
-            raise _unsafe(where, f"codec {codec.get('id')!r}")
+    for codec in (array.get("compressor"), *(array.get("filters") or [])):
+        name = codec.get("id") if isinstance(codec, dict) else codec
+        if codec is not None and name not in CODECS:
+            raise _unsafe(where, f"codec {name!r}")
     try:
         width = 8 if array["dtype"] == "|O" else np.dtype(_dtype(array["dtype"])).itemsize
         n_bytes, chunk = (math.prod(map(int, array[key])) * width for key in ("shape", "chunks"))
