@@ -92,15 +92,7 @@ def extract_archive(
     path, folder = Path(path), Path(folder)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise FileError(
-            "folder is not empty",
-            where=folder,
-            found="files",
-            expected="a new or empty folder",
-            hint="choose another folder",
-        )
-    require_writable(folder.parent)
+    _require_free(folder)
     unpacked = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         budget = _Budget(path, parse_bytes(max_bytes), parse_bytes(max_file_bytes))
@@ -111,16 +103,32 @@ def extract_archive(
     except FileError:
         raise
     except (*BROKEN, NotImplementedError, RuntimeError, ValueError) as error:
-        raise CorruptFileError(
-            "archive cannot be read",
-            where=path,
-            found=error,
-            expected="an undamaged zip or tar archive",
-            hint="get the file again and compare its size and checksum",
-        ) from error
+        raise _damaged(path, error) from error
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
     return [folder / name for name in names if name is not None]
+
+
+def _require_free(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileError(
+            "folder is not empty",
+            where=folder,
+            found="files",
+            expected="a new or empty folder",
+            hint="choose another folder",
+        )
+    require_writable(folder.parent)
+
+
+def _damaged(path: Path, found: object) -> CorruptFileError:
+    return CorruptFileError(
+        "archive cannot be read",
+        where=path,
+        found=found,
+        expected="an undamaged zip or tar archive",
+        hint="get the file again and compare its size and checksum",
+    )
 
 
 class _Budget:
