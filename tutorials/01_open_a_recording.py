@@ -3,8 +3,8 @@ Open a recording
 ================
 
 A grasshopper's auditory receptor heard two modulated sounds. Its spikes lie in an NWB file that
-comes with neurodyn. We open the file, look at what is in it, bin the spikes and ask how well the
-two halves of the recording agree.
+comes with neurodyn. We open the file, look at what is in it, bin the spikes, cut them into trials
+and look at how this cell fires. Nothing is written.
 """
 
 # %%

@@ -103,17 +103,15 @@ for name in rates:
 trial = val["trial"].values[0]
 held_out = counts["unit"].values[counts["held_out"].values]
 figure, axes = plt.subplots(2, 2, figsize=(9, 5), layout="constrained", sharex=True)
-for row, unit in zip(axes, held_out):
+for row, unit in zip(axes, held_out[-2:]):
     for ax, (name, found) in zip(row, rates.items()):
         nd.plots.rates(found, truth, unit=unit, trial=trial, counts=val, name=name, ax=ax)
 
 # %%
 # Are the latents the Lorenz system?
 # ----------------------------------
-# The model's coordinates are its own: only up to a linear map can they be compared with the true
-# state. We fit this map on training trials and apply it to the others.
-
-latents = {"train": model.transform(train), "val": model.transform(val)}
+# The model's coordinates are its own. They can be compared with the true state only up to a
+# linear map, which we fit on training trials and apply to the others.
 
 
 def state(found: xr.Dataset) -> np.ndarray:
@@ -122,23 +120,22 @@ def state(found: xr.Dataset) -> np.ndarray:
     return both.reshape(-1, both.shape[-1])
 
 
-def true_state(found: xr.Dataset) -> np.ndarray:
+def true_state(trial: xr.DataArray) -> np.ndarray:
     """Return the true Lorenz state, one row per bin."""
-    return truth["latent"].sel(trial=found["trial"]).values.reshape(-1, 3)
+    return truth["latent"].sel(trial=trial).values.reshape(-1, 3)
 
 
-decoded_r2 = nd.metrics.decode(
-    state(latents["train"]),
-    true_state(latents["train"]),
-    state(latents["val"]),
-    true_state(latents["val"]),
-)
+decoder = nd.metrics.fit_ridge(state(model.transform(train)), true_state(train["trial"]))
+decoded = decoder.predict(state(model.transform(val)))
+decoded_r2 = nd.metrics.r2(true_state(val["trial"]), decoded)
 print(f"R² of the true state, decoded from the latents: {decoded_r2:.3f}")
 
+true_path = truth[["latent"]].sel(trial=val["trial"])
+found_path = true_path.copy(data={"latent": decoded.reshape(true_path["latent"].shape)})
 figure = plt.figure(figsize=(9, 4), layout="constrained")
-for column, (title, drawn) in enumerate({"true state": truth, "latents": latents["val"]}.items()):
+for column, (title, path) in enumerate({"true state": true_path, "decoded": found_path}.items()):
     ax = figure.add_subplot(1, 2, column + 1, projection="3d")
-    nd.plots.latents(drawn, most_lines=6, ax=ax)
+    nd.plots.latents(path, most_lines=4, ax=ax)
     ax.set_title(title, loc="left")
 
 # %%

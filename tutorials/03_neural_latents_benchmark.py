@@ -211,10 +211,12 @@ scores["the truth"] = submit(
     true_rates(prepared.training, smoothing.predict(train)),
     true_rates(prepared.evaluation, smoothing.predict(evaluation)),
 )
-columns = list(scores["the truth"])
-print(f"{'':16s}" + "".join(f"{name:>10s}" for name in columns))
-for name, values in scores.items():
-    print(f"{name:16s}" + "".join(f"{values[column]:10.3f}" for column in columns))
+metrics = list(scores["the truth"])
+values = [[own[metric] for metric in metrics] for own in scores.values()]
+table = nd.recording.results(
+    {"score": (("model", "metric"), values)}, {"model": list(scores), "metric": metrics}
+)
+print(table["score"].to_pandas().round(3))
 
 # %%
 # ``co-bps``: bits per spike of held-out units. ``vel R2``: how well hand velocity is decoded from
@@ -222,11 +224,9 @@ for name, values in scores.items():
 # all trials, whose vigour differs from that of the few evaluated ones, so even the truth stays
 # below 1. ``fp-bps``: bits per spike in the 200 ms after the window.
 
-figure, axes = plt.subplots(1, len(columns), figsize=(10, 2.6), layout="constrained")
-for ax, column in zip(axes, columns):
-    ax.bar(range(len(scores)), [values[column] for values in scores.values()])
-    ax.set_xticks(range(len(scores)), list(scores), rotation=30, ha="right")
-    ax.set_title(column)
+figure, axes = plt.subplots(2, 2, figsize=(8, 3.6), layout="constrained")
+for ax, metric in zip(axes.flat, metrics):
+    nd.plots.scores(table, metric, ax=ax)
 
 shutil.rmtree(folder)
 
