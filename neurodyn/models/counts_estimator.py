@@ -51,6 +51,7 @@ class CountsEstimator(Estimator[C]):
     context_: DataContext
     data_: dict[str, Any]
 
+    @abstractmethod
     def fit(self, data: xr.DataTree | xr.Dataset, *, validation: Any = None) -> Self:
         """Learn to predict all units and bins from the held-in units.
 
@@ -70,12 +71,6 @@ class CountsEstimator(Estimator[C]):
         TimebaseError
             If ``validation`` has other bins.
         """
-        counts = self._begin_fit(data)
-        if validation is not None:
-            self._validation_counts(validation)
-        self._learn(self.context_.inputs(counts), self.context_.targets(counts))
-        self._finish_fit()
-        return self
 
     def predict(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
         """Return the rates of all units in all bins, forward ones too.
@@ -175,10 +170,6 @@ class CountsEstimator(Estimator[C]):
 
     def _finish_fit(self) -> None:
         self.arrays_digest_ = arrays_digest(self._arrays())
-
-    @abstractmethod
-    def _learn(self, inputs: TrialCounts, targets: TrialCounts) -> None:
-        """Learn from held-in units and bins, and from all units and bins."""
 
     @abstractmethod
     def _log_expected_count(self, inputs: TrialCounts) -> FloatArray:

@@ -128,9 +128,6 @@ class TorchEstimator(CountsEstimator[C]):
             self.save(folder)
         return self
 
-    def _learn(self, inputs: TrialCounts, targets: TrialCounts) -> None:
-        raise NotImplementedError("networks learn in fit")
-
     def _new_network(self) -> nn.Module:
         with random_scope([self.training_.seed, BUILD_STREAM], torch.device("cpu")):
             return self.build_network(self.config, self.context_)

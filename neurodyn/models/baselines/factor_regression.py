@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
@@ -60,6 +61,19 @@ class FactorRegression(CountsEstimator[C]):
     @abstractmethod
     def _forward_decay(self) -> float:
         """Time constant [s] with which factors decay in forward bins."""
+
+    def fit(self, data: xr.DataTree | xr.Dataset, *, validation: Any = None) -> Self:
+        """Find factors of the held-in units and regress every unit on them.
+
+        Parameters and errors are those of :meth:`CountsEstimator.fit`; ``validation`` is only
+        checked.
+        """
+        counts = self._begin_fit(data)
+        if validation is not None:
+            self._validation_counts(validation)
+        self._learn(self.context_.inputs(counts), self.context_.targets(counts))
+        self._finish_fit()
+        return self
 
     def _learn(self, inputs: TrialCounts, targets: TrialCounts) -> None:
         features = self._features(inputs)
