@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import h5py
 import xarray as xr
@@ -82,16 +83,7 @@ def write_nwb(
     ([0.5, 1.5], 'J')
     """
     path = Path(path)
-    attrs = recording.attrs
-    nwb = NWBFile(
-        session_description=session_description,
-        identifier=identifier or str(uuid.uuid4()),
-        session_start_time=session_start or _start(attrs.get("session_start")),
-        session_id=attrs.get("session_id"),
-        was_generated_by=[["neurodyn", versions()["neurodyn"]]],
-    )
-    if attrs.get("subject") or attrs.get("species"):
-        nwb.subject = Subject(subject_id=attrs.get("subject"), species=attrs.get("species"))
+    nwb = _session(recording.attrs, session_description, identifier, session_start)
     paths = {}
     for kind, name, ds in _children(recording):
         paths[WRITERS[kind](nwb, name, ds)] = ds
@@ -105,6 +97,21 @@ def write_nwb(
     ):
         io.write(nwb)
     return path
+
+
+def _session(
+    attrs: Mapping[Any, Any], description: str, identifier: str | None, start: datetime | None
+) -> NWBFile:
+    nwb = NWBFile(
+        session_description=description,
+        identifier=identifier or str(uuid.uuid4()),
+        session_start_time=start or _start(attrs.get("session_start")),
+        session_id=attrs.get("session_id"),
+        was_generated_by=[["neurodyn", versions()["neurodyn"]]],
+    )
+    if attrs.get("subject") or attrs.get("species"):
+        nwb.subject = Subject(subject_id=attrs.get("subject"), species=attrs.get("species"))
+    return nwb
 
 
 def _children(recording: xr.DataTree) -> Iterator[tuple[str, str, xr.Dataset]]:
