@@ -53,17 +53,10 @@ def write_nwb(
         Children of kind spikes, trials, behavior and signal.
     path
         File to write; an existing one is replaced when the new one is complete.
-    session_description
-        What the session was, for readers of the file.
-    identifier
-        A unique text; random if not given.
+    session_description, identifier
+        What the session was, and a unique text; random if not given.
     session_start
         When the session began; default ``attrs["session_start"]``, else 1970.
-
-    Returns
-    -------
-    Path
-        The file.
 
     Raises
     ------
@@ -82,7 +75,6 @@ def write_nwb(
     >>> again["spikes"]["spike_time"].values.tolist(), again.attrs["subject"]
     ([0.5, 1.5], 'J')
     """
-    path = Path(path)
     nwb = _session(recording.attrs, session_description, identifier, session_start)
     paths = {}
     for kind, name, ds in _children(recording):
@@ -96,7 +88,7 @@ def write_nwb(
         NWBHDF5IO(file=file, mode="w") as io,
     ):
         io.write(nwb)
-    return path
+    return Path(path)
 
 
 def _session(
