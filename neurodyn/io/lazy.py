@@ -94,9 +94,11 @@ class FaultyArray(FileArray):
 
 
 def lazy_variable(dims: tuple[str, ...], array: BackendArray, **attrs: Any) -> xr.Variable:
-    """Return a variable that reads ``array`` when touched and then keeps what it read whole."""
-    lazy = indexing.MemoryCachedArray(indexing.LazilyIndexedArray(array))  # type: ignore[no-untyped-call]
-    return xr.Variable(dims, lazy, attrs)
+    """Return a variable that reads ``array`` each time it is touched.
+
+    Nothing is kept: a recording stays small until ``load`` puts its data into memory.
+    """
+    return xr.Variable(dims, indexing.LazilyIndexedArray(array), attrs)
 
 
 def faulty_variable(

@@ -48,6 +48,8 @@ def open_nwb(
 ) -> xr.DataTree:
     """Open an NWB file as a lazy recording; the data stay in the file until they are touched.
 
+    Each touch reads anew; ``tree[...].load()``, or :func:`load_nwb`, puts data into memory.
+
     Parameters
     ----------
     source
