@@ -1,6 +1,10 @@
 """Sphinx configuration: API reference, how-to pages and the tutorials as a gallery."""
 
+import os
 from importlib import metadata
+
+# figures are drawn off screen, and models train on the processor, on every machine alike
+os.environ.update(MPLBACKEND="Agg", CUDA_VISIBLE_DEVICES="")
 
 project = "neurodyn"
 author = "The neurodyn developers"
@@ -13,16 +17,22 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "neurodyn"
+html_copy_source = False
 autosummary_generate = True
-autodoc_typehints = "none"
+# packages document what they export, wherever it is defined
+autosummary_ignore_module_all = False
+autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": "../tutorials",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d\d_",
+    "abort_on_example_error": True,
     "min_reported_time": 1e6,
     "show_memory": False,
+    "show_signature": False,
     "download_all_examples": False,
 }
