@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +26,24 @@ from neurodyn import recording as rec
 from neurodyn.metrics.intervals import bits_per_spike_interval, paired_bits_per_spike
 from neurodyn.metrics.spikes import bits_per_spike
 from neurodyn.models import registry, tuning
-from neurodyn.models.langevinflow.presets import preset
+from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
+from neurodyn.windows import trial_split
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "nlb_mc_maze_small_test"
 DATA = SHARED / "mc_maze_small_test_cosmoothing.h5"
 RESULTS = Path(__file__).parent / "results" / "mc_maze_small"
 N_FOLDS, FOLD_SEED, HEADLINE = 5, 0, "elbo_zv"
-INNER_SHARE = 4
+INNER_PARTS = 4
 
 
 def rows() -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return estimator and training by row name."""
     found: dict[str, tuple[Any, dict[str, Any]]] = {}
     for name in ("elbo_zv", "elbo_zvh", "ccn2025"):
-        chosen = preset("mc_maze_small", mode="ccn2025" if name == "ccn2025" else "elbo")
-        config = chosen.model
-        if name == "elbo_zvh":
-            config = replace(config, decoder_input="zvh")
-        model = registry.get("langevinflow")(config)
-        found[name] = model, {"training": replace(model.default_training, **chosen.training)}
+        mode = "ccn2025" if name == "ccn2025" else "elbo"
+        given = {"decoder_input": "zvh"} if name == "elbo_zvh" else {}
+        model, training = LangevinFlowEstimator.preset("mc_maze_small", mode=mode, **given)
+        found[name] = model, {"training": training}
     for name in ("gru", "factor_glm", "smoothing_glm"):
         found[name] = registry.create(name), {}
     return found
@@ -76,15 +74,11 @@ def run_fold(row: str, fold: int, counts: Any, draws: int) -> dict[str, Any]:
     model, options = rows()[row]
     test = folds(counts.sizes["trial"])[fold]
     train = np.setdiff1d(np.arange(counts.sizes["trial"]), test)
-    inner = np.random.default_rng([FOLD_SEED, fold]).permutation(train)
-    split = (
-        np.sort(inner[len(train) // INNER_SHARE :]),
-        np.sort(inner[: len(train) // INNER_SHARE]),
-    )
+    inner = trial_split(counts.isel(trial=train), validation=0.0, test=1 / INNER_PARTS, seed=fold)
     started = time.perf_counter()
-    tuned = tuning.tune(model, counts.sel(trial=train), [split], draws, seed=fold, **options)
-    fitted = tuned.estimator.clone().fit(counts.sel(trial=train), **tuned.fit_options)
-    rates = fitted.predict(counts.sel(trial=test)).sel(unit=counts["unit"][counts["held_out"]])
+    tuned = tuning.tune(model, counts.isel(trial=train), [inner], draws, seed=fold, **options)
+    fitted = tuned.estimator.clone().fit(counts.isel(trial=train), **tuned.fit_options)
+    rates = fitted.predict(counts.isel(trial=test)).sel(unit=counts["unit"][counts["held_out"]])
     return {
         "row": row,
         "fold": fold,

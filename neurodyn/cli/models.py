@@ -31,12 +31,14 @@ def fit(
     model: str,
     data: Path,
     folder: Path = FOLDER,
+    preset: str = typer.Option(None, help="Start from the settings known for a data set."),
     config: Path = CONFIG,
     settings: list[str] = SETTINGS,
     bin_size: float = BIN_SIZE,
     event: str = EVENT,
     window: tuple[float, float] = WINDOW,
     seed: int = SEED,
+    draws: int = typer.Option(1, help="Settings to try for each model."),
     baselines: bool = typer.Option(True, help="Fit the baselines beside it."),
     on_bad: OnBad = ON_BAD,
 ) -> None:
@@ -50,8 +52,9 @@ def fit(
         data, bin_size=bin_size, event=event, window=window, seed=seed, on_bad=on_bad
     )
     names = [model, *(workflow.BASELINES if baselines else ())]
-    plans = workflow.plan(names, config=config, settings=settings, seed=seed)
-    page = workflow.compare(plans, opened, folder, command=shlex.join(["neurodyn", *sys.argv[1:]]))
+    plans = workflow.plan(names, preset=preset, config=config, settings=settings, seed=seed)
+    command = shlex.join(["neurodyn", *sys.argv[1:]])
+    page = workflow.compare(plans, opened, folder, n_draws=draws, command=command)
     typer.echo(f"wrote {page}")
 
 

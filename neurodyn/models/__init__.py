@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from neurodyn.models.baselines import SmoothingGLM as SmoothingGLM
     from neurodyn.models.context import DataContext as DataContext
     from neurodyn.models.cross_validation import cross_validate as cross_validate
+    from neurodyn.models.langevinflow.estimator import (
+        LangevinFlowEstimator as LangevinFlowEstimator,
+    )
     from neurodyn.models.registry import available as available
     from neurodyn.models.registry import create as create
     from neurodyn.models.registry import load as load
@@ -30,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "baselines": ["FactorGLM", "GRUAutoencoder", "SmoothingGLM"],
         "context": ["DataContext"],
         "cross_validation": ["cross_validate"],
+        "langevinflow.estimator": ["LangevinFlowEstimator"],
         "registry": ["available", "create", "load"],
         "sklearn_adapter": ["as_sklearn"],
         "tuning": ["tune"],

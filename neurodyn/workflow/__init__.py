@@ -11,7 +11,7 @@ from neurodyn.workflow.data import (
     with_held_out,
 )
 from neurodyn.workflow.demo import demo
-from neurodyn.workflow.plans import BASELINES, load_model, plan
+from neurodyn.workflow.plans import BASELINES, load_model, matched_gru, plan
 
 __all__ = [
     "BASELINES",
@@ -22,6 +22,7 @@ __all__ = [
     "demo",
     "hold_out_units",
     "load_model",
+    "matched_gru",
     "open_counts",
     "open_data",
     "plan",

@@ -23,7 +23,8 @@ from neurodyn.metrics.intervals import (
 from neurodyn.models import run_folder
 from neurodyn.models.counts_estimator import CountsEstimator
 from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
-from neurodyn.workflow.data import Data
+from neurodyn.models.tuning import tune
+from neurodyn.workflow.data import Data, division
 
 __all__ = ["Plan", "compare"]
 
@@ -41,6 +42,7 @@ def compare(
     data: Data,
     folder: str | Path,
     *,
+    n_draws: int = 1,
     title: str | None = None,
     command: str | None = None,
 ) -> Path:
@@ -54,6 +56,9 @@ def compare(
         Training and evaluation counts, with the true rates where they are known.
     folder
         Run folder of the first model; the others go to ``folder/baselines/<name>``.
+    n_draws
+        Settings that are tried for each model inside the training trials, the plan's first; all
+        models get the same number.
     title, command
         For the report.
 
@@ -64,23 +69,32 @@ def compare(
     """
     folder = Path(folder)
     headline = next(iter(plans))
+    fitted: dict[str, CountsEstimator[Any]] = {}
     predicted: dict[str, xr.Dataset] = {}
     for name, plan in plans.items():
-        plan.model.fit(data.train, **plan.fit_options)
-        plan.model.save(folder if name == headline else folder / "baselines" / name)
-        predicted[name] = plan.model.predict(data.evaluation)
+        fitted[name] = _tuned(plan, data.train, n_draws)
+        fitted[name].save(folder if name == headline else folder / "baselines" / name)
+        predicted[name] = fitted[name].predict(data.evaluation)
     metrics = {
         "headline": headline,
         "scores": _scores(predicted, data),
         "differences": _differences(predicted, data),
-        "notes": list(data.notes),
+        "notes": [*data.notes, f"Settings tried for each model, in training trials: {n_draws}."],
     }
-    found = _results(plans[headline].model, predicted[headline], data)
+    found = _results(fitted[headline], predicted[headline], data)
     run_folder.record(folder, results=found, metrics=metrics)
     run_folder.commit(folder, command=command)
     page = report.write_report(folder, title=title)
     run_folder.commit(folder)
     return page
+
+
+def _tuned(plan: Plan, train: xr.Dataset, n_draws: int) -> CountsEstimator[Any]:
+    """Fit the best of ``n_draws`` settings, chosen on a part of the training trials."""
+    if n_draws > 1:
+        found = tune(plan.model, train, [division(train, 0)], n_draws, **plan.fit_options)
+        plan = Plan(found.estimator, found.fit_options)
+    return plan.model.clone().fit(train, **plan.fit_options)
 
 
 def _counted(data: Data, held_out: bool) -> NDArray[np.float64]:

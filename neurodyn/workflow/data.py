@@ -14,10 +14,12 @@ from neurodyn import io
 from neurodyn import recording as rec
 from neurodyn.errors import EmptySelectionError, TrialTableError
 from neurodyn.models.context import DataContext
+from neurodyn.windows.splits import Split, blocked_split, trial_split
 
 __all__ = [
     "Data",
     "Opened",
+    "division",
     "hold_out_units",
     "open_counts",
     "open_data",
@@ -205,18 +207,27 @@ def split_trials(counts: xr.Dataset, *, seed: int = 0) -> tuple[xr.Dataset, xr.D
     if "split" in counts.coords and {"train", "val"} <= set(counts["split"].values.tolist()):
         names = counts["split"].values
         return counts.isel(trial=names == "train"), counts.isel(trial=names == "val")
-    from neurodyn.windows import blocked_split, trial_split
+    split = division(counts, seed)
+    return counts.isel(trial=split.train), counts.isel(trial=split.test)
 
-    if "block_start" in counts.coords:
-        begin = counts["block_start"].values
-        length = counts.sizes["time"] * counts.attrs["bin_size"]
-        spans = np.column_stack([begin, begin + length])
-        n_stretches = int(np.clip(len(begin) // BLOCKS_PER_STRETCH, 1, 5))
-        split = blocked_split(spans, validation=EVALUATION_SHARE, gap=length, n_blocks=n_stretches)
-    else:
+
+def division(counts: xr.Dataset, seed: int) -> Split:
+    """Return one fifth of the trials as ``test``, as :func:`split_trials` draws them."""
+    if "block_start" not in counts.coords:
         stratify = "condition" if "condition" in counts.coords else None
-        split = trial_split(counts, validation=EVALUATION_SHARE, stratify=stratify, seed=seed)
-    return counts.isel(trial=split.train), counts.isel(trial=split.validation)
+        return trial_split(
+            counts, validation=0.0, test=EVALUATION_SHARE, stratify=stratify, seed=seed
+        )
+    begin = counts["block_start"].values
+    length = counts.sizes["time"] * counts.attrs["bin_size"]
+    n_stretches = int(np.clip(len(begin) // BLOCKS_PER_STRETCH, 1, 5))
+    return blocked_split(
+        np.column_stack([begin, begin + length]),
+        validation=0.0,
+        test=EVALUATION_SHARE,
+        gap=length,
+        n_blocks=n_stretches,
+    )
 
 
 def _common_window(trials: xr.Dataset) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from neurodyn import datasets
 from neurodyn import recording as rec
 from neurodyn.workflow.compare import compare
 from neurodyn.workflow.data import open_data
-from neurodyn.workflow.plans import BASELINES, plan
+from neurodyn.workflow.plans import BASELINES, matched_gru, plan
 
 __all__ = ["demo"]
 
@@ -47,7 +47,8 @@ def demo(folder: str | Path, *, n_steps: int | None = None, quick: bool = False)
         notes=(*data.notes, *(["Quick demo: too few data and steps for a score."] * quick)),
     )
     training = {} if n_steps is None else {"n_steps": n_steps, "warmup_steps": 0}
-    plans = plan(["langevinflow", *BASELINES], training=training)
+    plans = plan(["langevinflow", *BASELINES], preset="lorenz", training=training)
+    plans["gru"] = matched_gru(plans["langevinflow"], data.train)
     arguments = ["neurodyn", "demo", "--folder", str(folder.name)]
     if n_steps is not None:
         arguments += ["--steps", str(n_steps)]

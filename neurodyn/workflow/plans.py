@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import xarray as xr
 
 from neurodyn.config import assign, from_toml
 from neurodyn.errors import ConfigError
 from neurodyn.models import registry
 from neurodyn.models.base import Estimator
+from neurodyn.models.baselines.gru import GRUAutoencoder, GRUConfig, matched_to
 from neurodyn.models.counts_estimator import CountsEstimator
+from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
+from neurodyn.models.langevinflow.network import build_network
+from neurodyn.models.torch_estimator import TorchEstimator
+from neurodyn.training import TrainingConfig
 from neurodyn.workflow.compare import Plan
 
-if TYPE_CHECKING:
-    from neurodyn.models.torch_estimator import TorchEstimator
-
-__all__ = ["BASELINES", "load_model", "plan"]
+__all__ = ["BASELINES", "load_model", "matched_gru", "plan"]
 
 BASELINES = ("smoothing_glm", "factor_glm", "gru")
 TRAINING = "training."
@@ -26,6 +30,7 @@ TRAINING = "training."
 def plan(
     names: Sequence[str],
     *,
+    preset: str | None = None,
     config: str | Path | None = None,
     settings: Iterable[str] = (),
     training: Mapping[str, Any] | None = None,
@@ -37,6 +42,8 @@ def plan(
     ----------
     names
         Names of :mod:`neurodyn.models.registry`.
+    preset
+        Start from what is known to work on a data set, where the first model has presets.
     config
         TOML file with the settings of the first model.
     settings
@@ -51,17 +58,45 @@ def plan(
     ConfigError
         For an unknown model or setting.
     """
+    first, *others = dict.fromkeys(names)
     pairs = dict(_pair(text) for text in settings)
-    plans = {}
-    for position, name in enumerate(dict.fromkeys(names)):
-        own = pairs if position == 0 else {}
-        model = _of_counts(registry.create(name))
-        values = model.config
-        if position == 0 and config is not None:
-            values = from_toml(model.config_class, config)
-        values = assign(values, {k: v for k, v in own.items() if not k.startswith(TRAINING)})
-        plans[name] = Plan(type(model)(values), _fit_options(model, own, training or {}, seed))
+    own = {key: value for key, value in pairs.items() if not key.startswith(TRAINING)}
+    loop = {key.removeprefix(TRAINING): pairs[key] for key in pairs.keys() - own.keys()}
+    model, start = _start(first, preset)
+    values = model.config if config is None else from_toml(model.config_class, config)
+    plans = {
+        first: Plan(
+            type(model)(assign(values, own)), _fit_options(model, start, loop, training, seed)
+        )
+    }
+    for name in others:
+        model, start = _start(name, None)
+        plans[name] = Plan(model, _fit_options(model, start, {}, training, seed))
     return plans
+
+
+def matched_gru(plan: Plan, counts: xr.Dataset) -> Plan:
+    """Return the GRU ablation of a LangevinFlow plan.
+
+    The same encoder without latent dynamics: the same data, steps, learning rate and dropout,
+    and as many parameters within 20 %.
+
+    Raises
+    ------
+    ConfigError
+        If no hidden size gives as many parameters.
+    """
+    config = plan.model.config
+    held_out = counts["held_out"].values
+    n_inputs, n_outputs = int((~held_out).sum()), int(held_out.size)
+    network = build_network(config, n_inputs, n_outputs)
+    matched = matched_to(
+        GRUConfig(keep_prob=config.keep_prob, dropout=config.dropout),
+        sum(weights.numel() for weights in network.parameters()),
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
+    )
+    return Plan(GRUAutoencoder(matched), plan.fit_options)
 
 
 def load_model(folder: str | Path) -> CountsEstimator[Any]:
@@ -83,21 +118,27 @@ def _of_counts(model: Estimator[Any]) -> CountsEstimator[Any]:
     return model
 
 
+def _start(name: str, preset: str | None) -> tuple[CountsEstimator[Any], TrainingConfig | None]:
+    model = _of_counts(registry.create(name))
+    if preset is None:
+        return model, model.default_training if isinstance(model, TorchEstimator) else None
+    if not isinstance(model, LangevinFlowEstimator):
+        raise ConfigError(f"{name} has no presets", found=preset, expected="langevinflow")
+    return LangevinFlowEstimator.preset(preset)
+
+
 def _fit_options(
-    model: Any, settings: Mapping[str, str], training: Mapping[str, Any], seed: int
+    model: CountsEstimator[Any],
+    start: TrainingConfig | None,
+    loop: Mapping[str, Any],
+    training: Mapping[str, Any] | None,
+    seed: int,
 ) -> dict[str, Any]:
-    changed = {
-        key.removeprefix(TRAINING): value
-        for key, value in settings.items()
-        if key.startswith(TRAINING)
-    }
-    if not hasattr(model, "default_training"):
-        if changed:
-            raise ConfigError(f"{model.name} is not trained in steps", found=", ".join(changed))
+    if start is None:
+        if loop:
+            raise ConfigError(f"{model.name} is not trained in steps", found=", ".join(loop))
         return {}
-    trained: TorchEstimator[Any] = model
-    start = replace(trained.default_training, seed=seed, **training)
-    return {"training": assign(start, changed)}
+    return {"training": assign(replace(start, seed=seed, **(training or {})), loop)}
 
 
 def _pair(text: str) -> tuple[str, str]:
