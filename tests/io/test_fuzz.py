@@ -22,7 +22,7 @@ from neurodyn.io.isolate import map_isolated
 
 SEED = 20261123
 DEFAULT, MANY = 300, 10_000
-REGRESSIONS: tuple[int, ...] = ()
+REGRESSIONS: tuple[int, ...] = (337, 486, 496, 560, 961, 5409)
 MEMORY = "1 GB"
 SECONDS = 10.0
 
