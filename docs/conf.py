@@ -24,6 +24,7 @@ html_copy_source = False
 autosummary_generate = True
 # packages document what they export, wherever it is defined
 autosummary_ignore_module_all = False
+autosummary_imported_members = True
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 sphinx_gallery_conf = {
@@ -31,6 +32,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d\d_",
     "abort_on_example_error": True,
+    "write_computation_times": False,
     "min_reported_time": 1e6,
     "show_memory": False,
     "show_signature": False,
