@@ -39,6 +39,11 @@ class PublishedLangevinFlow(LangevinNetwork):
     n_inputs, n_outputs
         Held-in units that are read, and all units that are predicted.
 
+    References
+    ----------
+    .. [1] Song, Keller, Yue, Perona and Welling (2025). Langevin Flows for modeling neural
+       latent dynamics. CCN, arXiv:2507.11531; transition density, eq. 17.
+
     Examples
     --------
     >>> config = LangevinFlowConfig(mode="ccn2025", potential="ccn2025", encoder_size=280)

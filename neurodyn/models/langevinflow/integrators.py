@@ -35,6 +35,11 @@ class Baoab(nn.Module):
     skew
         Shape (group, site) of the rings whose velocities rotate, or nothing.
 
+    References
+    ----------
+    .. [1] Leimkuhler and Matthews (2013). Rational construction of stochastic numerical methods
+       for molecular sampling. Applied Mathematics Research eXpress 2013(1), 34-56.
+
     Examples
     --------
     >>> flow = Baoab(step=0.5, damping=0.0, temperature=0.0)
