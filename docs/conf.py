@@ -21,6 +21,7 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "neurodyn"
 html_copy_source = False
+html_show_copyright = False
 autosummary_generate = True
 # packages document what they export, wherever it is defined
 autosummary_ignore_module_all = False

@@ -17,20 +17,20 @@ WIDTH, HEIGHT, DPI = 1200, 640, 120
 N_ROWS = 3
 
 
-def liveliest(truth: xr.DataArray, unit: np.ndarray) -> tuple[list[str], object]:
-    """Return the units whose true rate varies most, and the trial in which they do."""
-    variance = truth.sel(unit=unit).var("time")
-    units = variance.mean("trial").sortby(variance.mean("trial"), ascending=False)["unit"]
-    chosen = units.values[:N_ROWS].tolist()
-    trial = variance.sel(unit=chosen).mean("unit").idxmax("trial")
-    return chosen, trial.item()
+def liveliest(truth: xr.DataArray) -> tuple[list[str], object]:
+    """Return the units whose true rate varies most, and the trial in which it varies as usual."""
+    variance = truth.var("time")
+    order = np.argsort(-variance.mean("trial").values)[:N_ROWS]
+    by_trial = variance.isel(unit=order).mean("unit")
+    middle = np.argsort(by_trial.values)[by_trial.size // 2]
+    return truth["unit"].values[order].tolist(), truth["trial"].values[middle]
 
 
 def draw(folder: Path) -> plt.Figure:
     """Draw rates against truth for three held-out units, and latents by condition."""
     found = nd.recording.load(folder / "results.nc")
     truth = found[["true_rate"]].rename(true_rate="rate")
-    units, trial = liveliest(truth["rate"], found["unit"].values[found["held_out"].values])
+    units, trial = liveliest(truth["rate"].isel(unit=np.flatnonzero(found["held_out"].values)))
     figure = plt.figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
     axes = left.subplots(N_ROWS, 1, sharex=True)
@@ -43,7 +43,9 @@ def draw(folder: Path) -> plt.Figure:
     axes[0].legend(loc="upper right", ncols=2, frameon=False)
     space = right.subplots(subplot_kw={"projection": "3d"})
     nd.plots.latents(found, most_lines=6, ax=space)
-    space.set_title("latent trajectories, six conditions")
+    if space.get_legend() is not None:
+        space.get_legend().remove()
+    space.set_title("latent trajectories of six conditions")
     return figure
 
 
