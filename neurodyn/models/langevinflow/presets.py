@@ -81,7 +81,7 @@ _ELBO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "area2_bump": (_FEW_TRIALS | {"n_sites": 16}, {"n_steps": 2000, "batch_size": 64}),
     "dmfc_rsg": (_LARGE | {"dropout": 0.3}, {"n_steps": 4000, "batch_size": 64}),
     "lorenz": (_LORENZ, {"n_steps": 800, "batch_size": 64}),
-    "lorenz_long": (_LORENZ, {"n_steps": 3000, "batch_size": 64}),
+    "lorenz_long": (_LORENZ, {"n_steps": 1600, "batch_size": 64, "ema_decay": 0.99}),
 }
 
 
