@@ -82,6 +82,8 @@ def compare(
         "notes": [*data.notes, f"Settings tried for each model, in training trials: {n_draws}."],
     }
     found = _results(fitted[headline], predicted[headline], data)
+    # the first model was committed before the others beside it, which an earlier run may hold too
+    run_folder.commit(folder)
     run_folder.record(folder, results=found, metrics=metrics)
     run_folder.commit(folder, command=command)
     page = report.write_report(folder, title=title)

@@ -133,3 +133,14 @@ def test_compare_writes_one_run_folder(tmp_path):
     again = workflow.load_model(folder).predict(data.evaluation)
     np.testing.assert_array_equal(again["rate"], found["rate"].sel(unit=again["unit"]))
     assert "neurodyn fit" in page.read_text(encoding="utf-8")
+
+
+def test_a_second_run_replaces_the_first(tmp_path):
+    simulation = datasets.simulate_lorenz(n_conditions=5, n_repeats=4, n_units=10)
+    data = workflow.open_data(datasets.write(simulation, tmp_path / "lorenz.nwb"))
+    first = workflow.plan(["factor_glm", "smoothing_glm"])
+    second = workflow.plan(["factor_glm", "smoothing_glm"], settings=["n_factors=3"])
+    workflow.compare(first, data, tmp_path / "run")
+    workflow.compare(second, data, tmp_path / "run")
+    assert workflow.load_model(tmp_path / "run").get_params()["n_factors"] == 3
+    assert workflow.load_model(tmp_path / "run" / "baselines" / "smoothing_glm").is_fitted
