@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -66,6 +67,12 @@ def versions() -> dict[str, str]:
     >>> "numpy" in versions()
     True
     """
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    # every step adds to the history, and reading the metadata of packages takes 20 ms
     found = {"python": platform.python_version()}
     for name in REPORTED:
         with contextlib.suppress(metadata.PackageNotFoundError):

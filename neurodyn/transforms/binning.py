@@ -19,7 +19,7 @@ from neurodyn.transforms.observation import (
     observed_bins,
     shared_intervals,
 )
-from neurodyn.transforms.ticks import TickBins
+from neurodyn.transforms.ticks import Survey, TickBins
 
 __all__ = ["bin_spikes", "unit_columns", "warn_if_coarse"]
 
@@ -123,17 +123,19 @@ def warn_if_coarse(spikes: xr.Dataset, time: NDArray[np.float64], bin_size: floa
 def _bin(
     spikes: xr.Dataset, bins: TickBins, start: float | None, stop: float | None, route: Route
 ) -> xr.Dataset:
-    time = np.ascontiguousarray(spikes["spike_time"].values, dtype=np.float64)
     row_size = spikes["row_size"].values
     if not row_size.size:
         raise EmptySelectionError("there are no units to bin")
-    warn_if_coarse(spikes, time, float(bins.bin_size))
     intervals = observation_intervals(spikes)
+    time = np.ascontiguousarray(spikes["spike_time"].values, dtype=np.float64)
+    warn_if_coarse(spikes, time, float(bins.bin_size))
     origin, n_bins = _extent(bins, time, row_size, intervals, (start, stop))
     backend = choose_route(route, time.size)
-    rows = _rows(bins, time, spikes, origin, n_bins, backend)
-    count = count_rows(rows, row_size, n_bins, route=backend)
-    quality = {"spikes_outside_window": _n_outside(rows, row_size, n_bins)}
+    rows, seen = _rows(bins, time, spikes, origin, n_bins, backend)
+    count = count_rows(rows, row_size, n_bins, route=backend, narrow=seen.narrow)
+    # a quarter of the peak, before the labels are made
+    del time, rows
+    quality = {"spikes_outside_window": spikes.sizes["spike"] - seen.n_inside}
     mask = None
     if intervals is not None:
         mask = _observed(bins, origin, n_bins, intervals)
@@ -207,34 +209,26 @@ def _rows(
     origin: int,
     n_bins: int,
     backend: Literal["numpy", "numba"],
-) -> NDArray[np.int32]:
-    """Return the bin of each spike, and raise where that makes no sense."""
+) -> tuple[NDArray[np.int32], Survey]:
+    """Return the bin of each spike and what was seen; raise where that makes no sense."""
     rows = np.empty(time.size, dtype=np.int32)
     if backend == "numba":
         from neurodyn.transforms import fast_counting
 
-        n_descents, finite = fast_counting.rows(bins, time, origin, n_bins, rows)
+        seen = fast_counting.rows(bins, time, origin, n_bins, rows)
     else:
-        n_descents, finite = bins.rows(time, origin, n_bins, rows)
+        seen = bins.rows(time, origin, n_bins, rows)
     starts = np.cumsum(spikes["row_size"].values)[:-1]
     starts = np.unique(starts[(starts > 0) & (starts < rows.size)])
-    if not finite or n_descents != int(np.count_nonzero(rows[starts] < rows[starts - 1])):
+    between = int(np.count_nonzero(rows[starts] < rows[starts - 1]))
+    if not seen.finite or seen.n_descents != between:
         raise SpikeTimesError(
-            "spike times are not sorted" if finite else "spike times are not finite",
+            "spike times are not sorted" if seen.finite else "spike times are not finite",
             where=spikes.attrs.get("source_path"),
             expected="finite times that never decrease within a unit",
             hint="load(on_bad='fix') sorts them and counts the change",
         )
-    return rows
-
-
-def _n_outside(rows: NDArray[np.int32], row_size: NDArray[Any], n_bins: int) -> int:
-    inside = 0
-    ends = np.cumsum(row_size)
-    for start, stop in zip((ends - row_size).tolist(), ends.tolist()):
-        first, last = np.searchsorted(rows[start:stop], [0, n_bins])
-        inside += int(last - first)
-    return int(rows.size) - inside
+    return rows, seen
 
 
 def _observed(

@@ -24,7 +24,6 @@ Rows = NDArray[np.int32]
 MANY_EVENTS = 10_000_000
 # 8192 rows of some hundred units stay in the second-level cache
 TILE = 8192
-FULL, FULLER = 255, 65_535
 
 
 def choose_route(route: Route, n_events: int) -> Literal["numpy", "numba"]:
@@ -50,7 +49,12 @@ def choose_route(route: Route, n_events: int) -> Literal["numpy", "numba"]:
 
 
 def count_rows(
-    rows: Rows, row_size: NDArray[np.integer[Any]], n_rows: int, *, route: Route = "auto"
+    rows: Rows,
+    row_size: NDArray[np.integer[Any]],
+    n_rows: int,
+    *,
+    route: Route = "auto",
+    narrow: bool = False,
 ) -> Counts:
     """Count how often each row occurs in each unit.
 
@@ -65,6 +69,8 @@ def count_rows(
         Rows to count.
     route
         ``numpy``, ``numba``, or ``auto``: numba where it is installed and saves time.
+    narrow
+        It is known that no count exceeds 255.
 
     Returns
     -------
@@ -86,28 +92,29 @@ def count_rows(
         from neurodyn.transforms.fast_counting import fill_tiles
     else:
         fill_tiles = _fill_tiles
-    dtype = _smallest_dtype(rows, ends, n_rows)
-    counts: Counts = np.zeros((n_rows, ends.size - 1), dtype=dtype)
+    dtype = np.uint8 if narrow else _smallest_dtype(rows, ends, n_rows)
+    # each tile is cleared while it is in the cache
+    counts: Counts = np.empty((n_rows, ends.size - 1), dtype=dtype)
     fill_tiles(rows, ends, counts)
     return counts
 
 
 def _smallest_dtype(rows: Rows, ends: NDArray[np.int64], n_rows: int) -> type[np.unsignedinteger]:
-    if not _has_run(rows, ends, n_rows, FULL + 1):
-        return np.uint8
-    if _has_run(rows, ends, n_rows, FULLER + 1):
-        raise DataError(
-            "a bin holds too many spikes",
-            found=f"more than {FULLER:,}",
-            expected=f"up to {FULLER:,}",
-            hint="choose a smaller bin_size",
-        )
-    return np.uint16
+    for dtype in (np.uint8, np.uint16):
+        highest = np.iinfo(dtype).max
+        if not _has_run(rows, ends, n_rows, highest + 1):
+            return dtype
+    raise DataError(
+        "a bin holds too many spikes",
+        found=f"more than {highest:,}",
+        expected=f"up to {highest:,}",
+        hint="choose a smaller bin_size",
+    )
 
 
 def _has_run(rows: Rows, ends: NDArray[np.int64], n_rows: int, length: int) -> bool:
     """Say whether a unit has ``length`` events in one row: events ascend, so they are adjacent."""
-    step = 1 << 20
+    step = 1 << 17
     for start in range(0, rows.size - length + 1, step):
         first = rows[start : start + step + length - 1]
         same = start + np.flatnonzero(first[length - 1 :] == first[: first.size - length + 1])
@@ -120,7 +127,7 @@ def _has_run(rows: Rows, ends: NDArray[np.int64], n_rows: int, length: int) -> b
 
 
 def _fill_tiles(rows: Rows, ends: NDArray[np.int64], counts: Counts) -> None:
-    """Add the events to ``counts``, one tile of rows at a time."""
+    """Write the counts of the events, one tile of rows at a time."""
     from scipy.sparse import csc_array
 
     n_rows, n_units = counts.shape
@@ -137,5 +144,5 @@ def _fill_tiles(rows: Rows, ends: NDArray[np.int64], counts: Counts) -> None:
         pointer = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int32)
         ones = np.ones(index.size, dtype=counts.dtype)
         target = counts[edges[tile] : edges[tile + 1]]
-        # duplicates in a compressed matrix are summed
+        # clears the target, then sums what is there several times
         csc_array((ones, index, pointer), shape=target.shape).toarray(out=target)

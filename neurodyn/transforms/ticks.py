@@ -13,14 +13,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn.errors import ConfigError, TimebaseError
 
-__all__ = ["LARGEST", "NANOSECOND_TICKS", "TickBins", "as_rational", "seconds_to_ticks"]
+__all__ = ["LARGEST", "NANOSECOND_TICKS", "Survey", "TickBins", "as_rational", "seconds_to_ticks"]
 
 NANOSECOND_TICKS = 1e9
 LARGEST = 2.0**52
@@ -53,6 +53,27 @@ def seconds_to_ticks(time: ArrayLike, tick_hz: float) -> NDArray[np.float64]:
     ticks = np.asarray(time, dtype=np.float64) * float(as_rational(tick_hz))
     rounded: NDArray[np.float64] = np.rint(ticks)
     return rounded
+
+
+class Survey(NamedTuple):
+    """What was seen on the way from times to bins.
+
+    Parameters
+    ----------
+    n_descents
+        How often a bin is below the one before.
+    n_inside
+        How many times lie in a bin.
+    finite
+        Whether all times are finite.
+    narrow
+        Whether it was seen that no bin holds more than 255 times of a unit.
+    """
+
+    n_descents: int
+    n_inside: int
+    finite: bool
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,39 +146,37 @@ class TickBins:
 
     def rows(
         self, time: NDArray[Any], origin: float, n_bins: int, out: NDArray[np.int32]
-    ) -> tuple[int, bool]:
+    ) -> Survey:
         """Write the bin of each time into ``out``; -1 before the first, ``n_bins`` after the last.
 
-        Returns
-        -------
-        n_descents, finite
-            How often a bin is below the one before, and whether all times are finite.
+        Times that are not finite end the work.
         """
-        n_descents, finite, before = 0, True, np.int32(-1)
+        n_descents, n_inside, before = 0, 0, np.int32(-1)
         for part in _slices(time.size):
             found = time[part] * self.tick_hz
             np.rint(found, out=found)
-            finite &= bool(np.isfinite(found.sum()))
-            np.clip(found, -LARGEST, LARGEST, out=found)
+            if not np.isfinite(found.sum()):
+                return Survey(n_descents, n_inside, False)
             if self.scale != 1:
                 found *= self.scale
             found -= origin
             found /= self.width
             np.floor(found, out=found)
             np.clip(found, -1, n_bins, out=found)
-            if not finite:
-                return n_descents, finite
             bins = out[part]
             bins[:] = found
             n_descents += int(np.count_nonzero(bins[1:] < bins[:-1])) + int(bins[0] < before)
+            n_inside += bins.size - int(np.count_nonzero((bins < 0) | (bins >= n_bins)))
             before = bins[-1]
-        return n_descents, finite
+        return Survey(n_descents, n_inside, True)
 
     def time(self, origin: float, n_bins: int) -> NDArray[np.float64]:
         """Return the left edges [s] of the bins."""
         n, d = self.bin_size.numerator, self.bin_size.denominator
         skipped, rest = divmod(int(origin), self.width)
-        edges = (skipped + np.arange(n_bins)) * n / d
+        edges = np.arange(skipped, skipped + n_bins, dtype=np.float64)
+        edges *= n
+        edges /= d
         return edges + rest / (self.scale * self.tick_hz) if rest else edges
 
 

@@ -76,6 +76,12 @@ class SpikeTrains:
         marked[self.first_spikes()] = False
         return marked
 
+    def outer_times(self) -> Times:
+        """Return the first and last time of every unit, the extremes of clean spikes."""
+        begins = self.first_spikes()
+        outer = np.concatenate([[0], begins, begins - 1, [self.times.size - 1]])
+        return np.asarray(self.times[outer])
+
     def is_clean(self) -> bool:
         """Say whether all times are finite and strictly increase within every unit.
 
@@ -85,8 +91,7 @@ class SpikeTrains:
         times, begins = self.times, self.first_spikes()
         if not times.size:
             return True
-        ends = np.concatenate([[0], begins, begins - 1, [times.size - 1]])
-        if not np.isfinite(times[ends]).all():
+        if not np.isfinite(self.outer_times()).all():
             return False
         steps_up = 0
         for start in range(0, times.size, BLOCK):
@@ -118,7 +123,9 @@ def find_faults(trains: SpikeTrains, session: Session | None) -> list[Finding]:
     clean = trains.is_clean()
     if not clean and not np.isfinite(trains.times).all():
         return [_not_finite(trains)]
-    findings = list(_wrong_scale(trains, session)) if session else []
+    # the ends of the units tell the span of clean spikes without another look at all of them
+    outer = trains.outer_times() if clean and trains.times.size else trains.times
+    findings = list(_wrong_scale(trains, session, outer)) if session else []
     if not clean:
         findings.extend(_unsorted(trains))
     if session and not findings:
@@ -204,13 +211,13 @@ def _restarts(trains: SpikeTrains, falls: NDArray[np.int64], unit: int) -> bool:
     return bool(drop >= 0.5 * (own.max() - own.min()))
 
 
-def _wrong_scale(trains: SpikeTrains, session: Session) -> Iterator[Finding]:
+def _wrong_scale(trains: SpikeTrains, session: Session, outer: Times) -> Iterator[Finding]:
     """Yield a finding if whole numbers or far too slow rates speak for another time unit."""
     times = trains.times
     if times.size < ENOUGH_SPIKES:
         return
-    highest = float(times.max())
-    span = highest - float(times.min())
+    highest = float(outer.max())
+    span = highest - float(outer.min())
     stop = session.stop if session.stop and session.stop > 0 else None
     too_long = stop is not None and span > LONG_SPAN * stop
     if span <= 0 or not (too_long or stop is None):
