@@ -1,0 +1,19 @@
+"""Run the benchmarks that take minutes: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+QUICK = ("binning", "windows")
+
+
+def main() -> None:
+    """Run each benchmark in a process of its own."""
+    for name in QUICK:
+        print(f"\n{name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+
+
+if __name__ == "__main__":
+    main()
