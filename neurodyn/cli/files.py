@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit, table
+from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit, table, to_text
 
 __all__ = ["check", "convert", "info", "register"]
 
@@ -17,41 +17,43 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def info(path: Path, as_json: bool = JSON_OPTION) -> None:
+def info(source: str, as_json: bool = JSON_OPTION) -> None:
     """Say what a recording holds, without reading its data.
 
     Example: neurodyn info session.nwb
     """
     from neurodyn import io
     from neurodyn import recording as rec
+    from neurodyn.io.doctor import inspect
 
-    recording = io.open(path)
-    values = {
-        "attrs": dict(recording.attrs),
-        "children": {
-            f"{kind}/{name}".rstrip("/"): {
-                "sizes": dict(rec.pick(recording, kind, name).sizes),
-                "fault": rec.pick(recording, kind, name).attrs.get("fault"),
-            }
-            for kind, names in rec.names(recording).items()
-            for name in names
-        },
+    if not as_json:
+        typer.echo(to_text(inspect(source, isolate=True)))
+        return
+    recording = io.open(source)
+    children = {
+        f"{kind}/{name}".rstrip("/"): rec.pick(recording, kind, name)
+        for kind, names in rec.names(recording).items()
+        for name in names
     }
-    emit(values, rec.describe(recording), as_json)
+    found = {
+        name: {"sizes": dict(ds.sizes), "fault": ds.attrs.get("fault")}
+        for name, ds in children.items()
+    }
+    emit({"attrs": dict(recording.attrs), "children": found}, "", True)
 
 
-def check(path: Path, as_json: bool = JSON_OPTION) -> None:
+def check(source: str, as_json: bool = JSON_OPTION) -> None:
     """List every fault of a file with its place and remedy; exit 3 if there is an error.
 
     Example: neurodyn check session.nwb
     """
     from neurodyn.io.doctor import check as find_faults
 
-    faults = find_faults(path)
+    faults = find_faults(source, isolate=True)
     rows = [(fault.severity, fault.where, fault.message, fault.hint or "") for fault in faults]
     head = ("severity", "where", "fault", "to go on")
     values = [dict(zip(("severity", "where", "message", "hint"), row)) for row in rows]
-    emit(values, table(rows, head) if rows else f"{path}: no faults found", as_json)
+    emit(values, table(rows, head) if rows else f"{source}: no faults found", as_json)
     if any(fault.severity == "error" for fault in faults):
         raise typer.Exit(3)
 

@@ -12,7 +12,7 @@ import xarray as xr
 from neurodyn.config import assign, from_toml
 from neurodyn.errors import ConfigError
 from neurodyn.models import registry
-from neurodyn.models.base import Estimator
+from neurodyn.models.base import Estimator, RunConfig
 from neurodyn.models.baselines.gru import GRUAutoencoder, GRUConfig, matched_to
 from neurodyn.models.counts_estimator import CountsEstimator
 from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
@@ -45,7 +45,8 @@ def plan(
     preset
         Start from what is known to work on a data set, where the first model has presets.
     config
-        TOML file with the settings of the first model.
+        TOML file with settings of the first model: ``config.toml`` of a run folder, or
+        ``estimator``, ``[model]`` and ``[training]`` written by hand.
     settings
         ``key=value``; ``training.key=value`` for the training loop.
     training
@@ -63,12 +64,10 @@ def plan(
     own = {key: value for key, value in pairs.items() if not key.startswith(TRAINING)}
     loop = {key.removeprefix(TRAINING): pairs[key] for key in pairs.keys() - own.keys()}
     model, start = _start(first, preset)
-    values = model.config if config is None else from_toml(model.config_class, config)
-    plans = {
-        first: Plan(
-            type(model)(assign(values, own)), _fit_options(model, start, loop, training, seed)
-        )
-    }
+    if config is not None:
+        model, start = _from_file(config, model, start)
+    model = type(model)(assign(model.config, own))
+    plans = {first: Plan(model, _fit_options(model, start, loop, training, seed))}
     for name in others:
         model, start = _start(name, None)
         plans[name] = Plan(model, _fit_options(model, start, {}, training, seed))
@@ -125,6 +124,19 @@ def _start(name: str, preset: str | None) -> tuple[CountsEstimator[Any], Trainin
     if not isinstance(model, LangevinFlowEstimator):
         raise ConfigError(f"{name} has no presets", found=preset, expected="langevinflow")
     return LangevinFlowEstimator.preset(preset)
+
+
+def _from_file(
+    path: str | Path, model: CountsEstimator[Any], start: TrainingConfig | None
+) -> tuple[CountsEstimator[Any], TrainingConfig | None]:
+    run = from_toml(RunConfig, path)
+    if run.estimator != model.name:
+        raise ConfigError(
+            "the file is about another model", where=path, found=run.estimator, expected=model.name
+        )
+    if start is not None:
+        start = assign(start, run.training)
+    return type(model)(assign(model.config, run.model)), start
 
 
 def _fit_options(

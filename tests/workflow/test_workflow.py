@@ -85,14 +85,22 @@ def test_some_units_stay_on_each_side(rng, fraction):
 
 def test_plans_take_files_and_settings(tmp_path):
     path = tmp_path / "config.toml"
-    path.write_text("keep_prob = 0.4\n")
+    path.write_text('estimator = "gru"\n[model]\nkeep_prob = 0.4\n[training]\nbatch_size = 3\n')
     plans = workflow.plan(
         ["gru", "smoothing_glm"], config=path, settings=["hidden_size=8", "training.n_steps=7"]
     )
     assert list(plans) == ["gru", "smoothing_glm"]
     assert (plans["gru"].model.config.keep_prob, plans["gru"].model.config.hidden_size) == (0.4, 8)
-    assert plans["gru"].fit_options["training"].n_steps == 7
+    training = plans["gru"].fit_options["training"]
+    assert (training.n_steps, training.batch_size) == (7, 3)
     assert plans["smoothing_glm"].fit_options == {}
+
+
+def test_a_file_about_another_model(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('estimator = "gru"')
+    with pytest.raises(ConfigError, match=r"another model[\s\S]*expected: factor_glm"):
+        workflow.plan(["factor_glm"], config=path)
 
 
 @pytest.mark.parametrize(
