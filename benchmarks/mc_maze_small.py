@@ -32,7 +32,7 @@ from neurodyn.windows import trial_split
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "nlb_mc_maze_small_test"
 DATA = SHARED / "mc_maze_small_test_cosmoothing.h5"
 RESULTS = Path(__file__).parent / "results" / "mc_maze_small"
-N_FOLDS, FOLD_SEED, HEADLINE = 5, 0, "elbo_zv"
+N_FOLDS, FOLD_SEED, HEADLINE = 5, 2026, "elbo_zv"
 INNER_PARTS = 4
 
 

@@ -52,9 +52,11 @@ def fit(
         data, bin_size=bin_size, event=event, window=window, seed=seed, on_bad=on_bad
     )
     names = [model, *(workflow.BASELINES if baselines else ())]
-    plans = workflow.plan(names, preset=preset, config=config, settings=settings, seed=seed)
+    plans = workflow.plan(
+        names, preset=preset, config=config, settings=settings, n_draws=draws, seed=seed
+    )
     command = shlex.join(["neurodyn", *sys.argv[1:]])
-    page = workflow.compare(plans, opened, folder, n_draws=draws, command=command)
+    page = workflow.compare(plans, opened, folder, command=command)
     typer.echo(f"wrote {page}")
 
 

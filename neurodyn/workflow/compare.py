@@ -31,10 +31,15 @@ __all__ = ["Plan", "compare"]
 
 @dataclass(frozen=True)
 class Plan:
-    """An estimator and further arguments of its ``fit``."""
+    """An estimator, further arguments of its ``fit``, and how many settings to try.
+
+    Settings are drawn from the estimator's search space and judged inside the training trials;
+    the first is the estimator as it is.
+    """
 
     model: CountsEstimator[Any]
     fit_options: Mapping[str, Any] = field(default_factory=dict)
+    n_draws: int = 1
 
 
 def compare(
@@ -42,7 +47,6 @@ def compare(
     data: Data,
     folder: str | Path,
     *,
-    n_draws: int = 1,
     title: str | None = None,
     command: str | None = None,
 ) -> Path:
@@ -56,9 +60,6 @@ def compare(
         Training and evaluation counts, with the true rates where they are known.
     folder
         Run folder of the first model; the others go to ``folder/baselines/<name>``.
-    n_draws
-        Settings that are tried for each model inside the training trials, the plan's first; all
-        models get the same number.
     title, command
         For the report.
 
@@ -72,14 +73,15 @@ def compare(
     fitted: dict[str, CountsEstimator[Any]] = {}
     predicted: dict[str, xr.Dataset] = {}
     for name, plan in plans.items():
-        fitted[name] = _tuned(plan, data.train, n_draws)
+        fitted[name] = _tuned(plan, data.train)
         fitted[name].save(folder if name == headline else folder / "baselines" / name)
         predicted[name] = fitted[name].predict(data.evaluation)
+    tried = ", ".join(f"{name} {plan.n_draws}" for name, plan in plans.items())
     metrics = {
         "headline": headline,
         "scores": _scores(predicted, data),
         "differences": _differences(predicted, data),
-        "notes": [*data.notes, f"Settings tried for each model, in training trials: {n_draws}."],
+        "notes": [*data.notes, f"Settings tried inside the training trials: {tried}."],
     }
     found = _results(fitted[headline], predicted[headline], data)
     # the first model was committed before the others beside it, which an earlier run may hold too
@@ -91,10 +93,10 @@ def compare(
     return page
 
 
-def _tuned(plan: Plan, train: xr.Dataset, n_draws: int) -> CountsEstimator[Any]:
-    """Fit the best of ``n_draws`` settings, chosen on a part of the training trials."""
-    if n_draws > 1:
-        found = tune(plan.model, train, [division(train, 0)], n_draws, **plan.fit_options)
+def _tuned(plan: Plan, train: xr.Dataset) -> CountsEstimator[Any]:
+    """Fit the best of the plan's settings, chosen on a part of the training trials."""
+    if plan.n_draws > 1:
+        found = tune(plan.model, train, [division(train, 0)], plan.n_draws, **plan.fit_options)
         plan = Plan(found.estimator, found.fit_options)
     return plan.model.clone().fit(train, **plan.fit_options)
 

@@ -14,6 +14,8 @@ from neurodyn.workflow.plans import BASELINES, matched_gru, plan
 
 __all__ = ["demo"]
 
+# The linear baselines have no settings known for Lorenz, so they are given a search.
+GLM_DRAWS = 12
 QUICK = datasets.LorenzConfig(n_conditions=6, n_repeats=5, n_units=12)
 
 
@@ -48,6 +50,8 @@ def demo(folder: str | Path, *, n_steps: int | None = None, quick: bool = False)
     )
     training = {} if n_steps is None else {"n_steps": n_steps, "warmup_steps": 0}
     plans = plan(["langevinflow", *BASELINES], preset="lorenz", training=training)
+    for name in ("smoothing_glm", "factor_glm"):
+        plans[name] = replace(plans[name], n_draws=1 if quick else GLM_DRAWS)
     plans["gru"] = matched_gru(plans["langevinflow"], data.train)
     arguments = ["neurodyn", "demo", "--folder", str(folder.name)]
     if n_steps is not None:

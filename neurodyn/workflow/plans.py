@@ -34,6 +34,7 @@ def plan(
     config: str | Path | None = None,
     settings: Iterable[str] = (),
     training: Mapping[str, Any] | None = None,
+    n_draws: int = 1,
     seed: int = 0,
 ) -> dict[str, Plan]:
     """Return what to fit, by name; settings concern the first model only.
@@ -51,6 +52,8 @@ def plan(
         ``key=value``; ``training.key=value`` for the training loop.
     training
         Fields of the training of every model that is trained.
+    n_draws
+        Settings to try for each model; all get the same number.
     seed
         Of training.
 
@@ -67,10 +70,10 @@ def plan(
     if config is not None:
         model, start = _from_file(config, model, start)
     model = type(model)(assign(model.config, own))
-    plans = {first: Plan(model, _fit_options(model, start, loop, training, seed))}
+    plans = {first: Plan(model, _fit_options(model, start, loop, training, seed), n_draws)}
     for name in others:
         model, start = _start(name, None)
-        plans[name] = Plan(model, _fit_options(model, start, {}, training, seed))
+        plans[name] = Plan(model, _fit_options(model, start, {}, training, seed), n_draws)
     return plans
 
 
