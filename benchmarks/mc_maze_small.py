@@ -78,34 +78,45 @@ def run_fold(row: str, fold: int, counts: Any, draws: int) -> dict[str, Any]:
     started = time.perf_counter()
     tuned = tuning.tune(model, counts.isel(trial=train), [inner], draws, seed=fold, **options)
     fitted = tuned.estimator.clone().fit(counts.isel(trial=train), **tuned.fit_options)
-    rates = fitted.predict(counts.isel(trial=test)).sel(unit=counts["unit"][counts["held_out"]])
+    judged = counts.isel(trial=test)
+    rates = fitted.predict(judged).sel(unit=counts["unit"][counts["held_out"]])
+    shuffled = {}
+    if isinstance(fitted, LangevinFlowEstimator):
+        costs = fitted.shuffle_costs(judged)
+        shuffled = dict(zip(costs["part"].values.tolist(), costs["co_bps"].values.tolist()))
     return {
         "row": row,
         "fold": fold,
         "trials": test.tolist(),
         "expected_count": np.round(rates["rate"].values * 0.02, 7).tolist(),
         "settings": repr(tuned.estimator),
+        "shuffled_co_bps": shuffled,
         "inner_scores": tuned.table["score"].values.tolist(),
         "seconds": time.perf_counter() - started,
     }
 
 
-def collect(row: str, n_trials: int, shape: tuple[int, int]) -> np.ndarray | None:
+def collect(row: str) -> list[dict[str, Any]]:
+    """Return what is there of the folds of a row."""
+    paths = [RESULTS / f"{row}-{fold}.json" for fold in range(N_FOLDS)]
+    return [json.loads(path.read_text()) for path in paths if path.is_file()]
+
+
+def together(found: list[dict[str, Any]], truth: np.ndarray) -> np.ndarray | None:
     """Return predictions of all trials, or nothing while folds are missing."""
-    expected = np.full((n_trials, *shape), np.nan)
-    for fold in range(N_FOLDS):
-        path = RESULTS / f"{row}-{fold}.json"
-        if not path.is_file():
-            return None
-        found = json.loads(path.read_text())
-        expected[found["trials"]] = found["expected_count"]
+    if len(found) < N_FOLDS:
+        return None
+    expected = np.full(truth.shape, np.nan)
+    for fold in found:
+        expected[fold["trials"]] = fold["expected_count"]
     return expected
 
 
 def table(counts: Any) -> list[dict[str, Any]]:
     """Return a line per finished row: pooled and mean co-bps, interval, paired differences."""
     truth = counts["count"].values[..., counts["held_out"].values].astype(float)
-    done = {row: collect(row, len(truth), truth.shape[1:]) for row in rows()}
+    found = {row: collect(row) for row in rows()}
+    done = {row: together(parts, truth) for row, parts in found.items()}
     lines = []
     for row, expected in done.items():
         if expected is None:
@@ -120,6 +131,9 @@ def table(counts: Any) -> list[dict[str, Any]]:
                 np.mean([bits_per_spike(expected[f], truth[f]) for f in folds(len(truth))])
             ),
         }
+        if found[row][0]["shuffled_co_bps"]:
+            worst = max(part["shuffled_co_bps"]["zv"] for part in found[row])
+            line["zv_shuffled_highest_of_folds"] = worst
         headline = done[HEADLINE]
         if headline is not None and row != HEADLINE:
             paired = paired_bits_per_spike(headline, expected, truth)

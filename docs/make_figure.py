@@ -45,7 +45,7 @@ def draw(folder: Path) -> plt.Figure:
     nd.plots.latents(found, most_lines=6, ax=space)
     if space.get_legend() is not None:
         space.get_legend().remove()
-    space.set_title("latent trajectories of six conditions")
+    space.set_title("latents of " + space.get_title(loc="left"), loc="left")
     return figure
 
 

@@ -102,7 +102,7 @@ def _data(run: Run, notes: Sequence[str]) -> Section:
         ("repaired or dropped", f"{name}: {n}")
         for name, n in dict(run.results.attrs.get("quality") or {}).items()
     )
-    facts.extend(("input", f"{name}: {digest}") for name, digest in run.listed("inputs"))
+    facts.extend(("input", f"{name}: {_facts(of)}") for name, of in run.listed("inputs"))
     said = [STEPS[step["step"]] for step in steps if step["step"] in STEPS]
     all_notes = [*notes, *run.metrics.get("notes", ()), *run.manifest.get("notes", ()), *said]
     log = "\n".join(f"{step['step']} {json.dumps(step['parameters'])}" for step in steps)
@@ -112,6 +112,13 @@ def _data(run: Run, notes: Sequence[str]) -> Section:
         tables=[Table(facts)] if facts else [],
         code=[("steps from the file to the result", log)] if log else [],
     )
+
+
+def _facts(of: object) -> object:
+    """Return a mapping, ``{"digest": …, "n_trials": …}``, as words."""
+    if isinstance(of, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in of.items())
+    return of
 
 
 def _scores(run: Run) -> Section | None:
