@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-QUICK = ("binning", "windows")
+QUICK = ("import_time", "binning", "windows", "langevinflow_step")
 
 
 def main() -> None:
