@@ -40,6 +40,7 @@ def fit(
     seed: int = SEED,
     draws: int = typer.Option(1, help="Settings to try for each model."),
     baselines: bool = typer.Option(True, help="Fit the baselines beside it."),
+    resume: bool = typer.Option(False, help="Go on where an interrupted run was."),
     on_bad: OnBad = ON_BAD,
 ) -> None:
     """Fit a model to a recording beside its baselines, and write a report.
@@ -56,7 +57,7 @@ def fit(
         names, preset=preset, config=config, settings=settings, n_draws=draws, seed=seed
     )
     command = shlex.join(["neurodyn", *sys.argv[1:]])
-    page = workflow.compare(plans, opened, folder, command=command)
+    page = workflow.compare(plans, opened, folder, resume=resume, command=command)
     typer.echo(f"wrote {page}")
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ from neurodyn.provenance import atomic_path, file_digest, now, versions, write_j
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Run", "begin", "commit", "read", "record", "write_arrays"]
+__all__ = ["Run", "begin", "commit", "read", "record", "replace_finished", "write_arrays"]
 
 FORMAT = 1
 CONFIG, WEIGHTS, HISTORY = "config.toml", "model.safetensors", "history.jsonl"
+STATE = "state"
 RESULTS, METRICS, MANIFEST = "results.nc", "metrics.json", "manifest.json"
 Arrays = dict[str, NDArray[Any]]
 
@@ -44,6 +46,15 @@ def begin(folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     return folder
+
+
+def replace_finished(folder: str | Path) -> None:
+    """Make way for a new run where a finished one lies; an unfinished one is left as it is."""
+    folder = Path(folder)
+    if (folder / MANIFEST).is_file():
+        begin(folder)
+        shutil.rmtree(folder / STATE, ignore_errors=True)
+        (folder / HISTORY).unlink(missing_ok=True)
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], **metadata: str) -> None:

@@ -23,6 +23,7 @@ from neurodyn.metrics.intervals import (
 from neurodyn.models import run_folder
 from neurodyn.models.counts_estimator import CountsEstimator
 from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
+from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.models.tuning import tune
 from neurodyn.workflow.data import Data, division
 
@@ -47,6 +48,7 @@ def compare(
     data: Data,
     folder: str | Path,
     *,
+    resume: bool = False,
     title: str | None = None,
     command: str | None = None,
 ) -> Path:
@@ -59,7 +61,10 @@ def compare(
     data
         Training and evaluation counts, with the true rates where they are known.
     folder
-        Run folder of the first model; the others go to ``folder/baselines/<name>``.
+        Run folder of the first model; the others go to ``folder/baselines/<name>``. A finished
+        run that lies there is replaced.
+    resume
+        Go on where an interrupted run in the folder was; ends with the same result.
     title, command
         For the report.
 
@@ -67,14 +72,19 @@ def compare(
     -------
     Path
         ``report.html``.
+
+    Raises
+    ------
+    CheckpointError
+        If an unfinished run lies in the folder and is not to be resumed.
     """
     folder = Path(folder)
     headline = next(iter(plans))
     fitted: dict[str, CountsEstimator[Any]] = {}
     predicted: dict[str, xr.Dataset] = {}
     for name, plan in plans.items():
-        fitted[name] = _tuned(plan, data.train)
-        fitted[name].save(folder if name == headline else folder / "baselines" / name)
+        home = folder if name == headline else folder / "baselines" / name
+        fitted[name] = _fitted(plan, data.train, home, resume)
         predicted[name] = fitted[name].predict(data.evaluation)
     tried = ", ".join(f"{name} {plan.n_draws}" for name, plan in plans.items())
     metrics = {
@@ -93,12 +103,18 @@ def compare(
     return page
 
 
-def _tuned(plan: Plan, train: xr.Dataset) -> CountsEstimator[Any]:
+def _fitted(plan: Plan, train: xr.Dataset, home: Path, resume: bool) -> CountsEstimator[Any]:
     """Fit the best of the plan's settings, chosen on a part of the training trials."""
     if plan.n_draws > 1:
         found = tune(plan.model, train, [division(train, 0)], plan.n_draws, **plan.fit_options)
         plan = Plan(found.estimator, found.fit_options)
-    return plan.model.clone().fit(train, **plan.fit_options)
+    model = plan.model.clone()
+    if not isinstance(model, TorchEstimator):
+        model.fit(train, **plan.fit_options).save(home)
+        return model
+    if not resume:
+        run_folder.replace_finished(home)
+    return model.fit(train, folder=home, resume="auto" if resume else False, **plan.fit_options)
 
 
 def _counted(data: Data, held_out: bool) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ import pytest
 
 from neurodyn import datasets, models, workflow
 from neurodyn import recording as rec
-from neurodyn.errors import ConfigError, EmptySelectionError, TrialTableError
+from neurodyn.errors import CheckpointError, ConfigError, EmptySelectionError, TrialTableError
+from neurodyn.windows import Windows
 
 
 def session(rng, trials=None, **columns):
@@ -141,6 +142,36 @@ def test_compare_writes_one_run_folder(tmp_path):
     again = workflow.load_model(folder).predict(data.evaluation)
     np.testing.assert_array_equal(again["rate"], found["rate"].sel(unit=again["unit"]))
     assert "neurodyn fit" in page.read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+    simulation = datasets.simulate_lorenz(n_conditions=5, n_repeats=4, n_units=10)
+    data = workflow.open_data(datasets.write(simulation, tmp_path / "lorenz.nwb"))
+    settings = ["hidden_size=6", "training.n_steps=6", "training.checkpoint_every=2"]
+    plans = workflow.plan(["gru"], settings=settings)
+    workflow.compare(plans, data, tmp_path / "whole")
+
+    gather, calls = Windows.gather, []
+
+    def interrupted(self, *arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return gather(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Windows, "gather", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workflow.compare(plans, data, tmp_path / "run")
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="resume=True continues it"):
+        workflow.compare(plans, data, tmp_path / "run")
+    workflow.compare(plans, data, tmp_path / "run", resume=True)
+    for name in ("history.jsonl", "metrics.json"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "run" / name).read_bytes() == whole
+    digests = [workflow.load_model(tmp_path / name).arrays_digest_ for name in ("whole", "run")]
+    assert digests[0] == digests[1]
+    workflow.compare(plans, data, tmp_path / "run")
 
 
 def test_a_second_run_replaces_the_first(tmp_path):
