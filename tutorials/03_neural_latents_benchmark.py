@@ -26,7 +26,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import neurodyn as nd
-from neurodyn.io.nwb.write import write_nwb
 
 N_TRIALS, N_UNITS, N_HELD_OUT = 200, 40, 10
 LEAD, LENGTH, PAUSE, ONSET = 0.12, 1.4, 0.2, 0.5
@@ -98,7 +97,7 @@ simulated = nd.recording.recording(
 )
 
 folder = Path(tempfile.mkdtemp())
-path = write_nwb(simulated, folder / "sub-X_desc-train_behavior+ecephys.nwb")
+path = nd.write_nwb(simulated, folder / "sub-X_desc-train_behavior+ecephys.nwb")
 recording = nd.load(path)
 print(nd.describe(recording))
 
