@@ -43,17 +43,22 @@ def info(source: str, as_json: bool = JSON_OPTION) -> None:
 
 
 def check(source: str, as_json: bool = JSON_OPTION) -> None:
-    """List every fault of a file with its place and remedy; exit 3 if there is an error.
+    """List every fault of a file with its place and remedy.
+
+    Ends with 3 if there is an error, with 4 if the file cannot be read at all.
 
     Example: neurodyn check session.nwb
     """
     from neurodyn.io.doctor import check as find_faults
 
     faults = find_faults(source, isolate=True)
-    rows = [(fault.severity, fault.where, fault.message, fault.hint or "") for fault in faults]
-    head = ("severity", "where", "fault", "to go on")
-    values = [dict(zip(("severity", "where", "message", "hint"), row)) for row in rows]
-    emit(values, table(rows, head) if rows else f"{source}: no faults found", as_json)
+    columns = ("severity", "code", "where", "message", "hint")
+    rows = [tuple(getattr(fault, name) or "" for name in columns) for fault in faults]
+    head = ("severity", "code", "where", "fault", "to go on")
+    text = table(rows, head) if rows else f"{source}: no faults found"
+    emit([dict(zip(columns, row)) for row in rows], text, as_json)
+    if any(fault.code == "unreadable_file" for fault in faults):
+        raise typer.Exit(4)
     if any(fault.severity == "error" for fault in faults):
         raise typer.Exit(3)
 

@@ -156,6 +156,7 @@ def test_exit_codes(error, code):
     [
         (["info", "none.nwb"], 2, "no such file"),
         (["info", "text.nwb"], 4, "CorruptFileError"),
+        (["check", "text.nwb"], 4, ""),
         (["fit", "langevinflw", "text.nwb"], 4, "CorruptFileError"),
         (["tutorial", "run", "99"], 2, "no tutorial '99'"),
         (["datasets", "fetch", "mc_mase"], 2, "did you mean"),
