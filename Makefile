@@ -8,10 +8,10 @@ TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
 
-.PHONY: help demo test test-all test-zarr lint docs bench clean
+.PHONY: help demo test test-all test-torch-free test-zarr lint docs bench clean
 
 help:
-	@sed -n '2,4p' Makefile; echo "#   also: test-all test-zarr lint docs bench clean"
+	@sed -n '2,4p' Makefile; echo "#   also: test-all test-torch-free test-zarr lint docs bench clean"
 
 .venv/ready: setup.cfg constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -56,6 +56,22 @@ test-all: lint
 test-zarr: .venv-zarr/ready
 	.venv-zarr/bin/python -m pytest -q tests/zarr
 
+# Another interpreter, without PyTorch: make test-torch-free PYTHON=python3.13
+TORCH_FREE = tests/recording tests/transforms tests/metrics tests/nlb tests/plots tests/datasets \
+	tests/io tests/windows/test_splits.py tests/windows/test_samplers.py \
+	tests/test_config.py tests/test_errors.py tests/test_provenance.py
+
+.venv-torch-free/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-torch-free
+	.venv-torch-free/bin/python -m pip install --quiet -c constraints.txt numpy scipy pandas xarray \
+		h5py h5netcdf pynwb scikit-learn matplotlib pooch jinja2 tomli-w lazy_loader typer rich \
+		safetensors numba pynapple pytest pytest-xdist hypothesis
+	.venv-torch-free/bin/python -m pip install --quiet --no-deps -e . nlb-tools==0.0.4
+	@touch $@
+
+test-torch-free: .venv-torch-free/ready
+	.venv-torch-free/bin/python -m pytest -q -n $(WORKERS) --dist worksteal $(TORCH_FREE)
+
 docs: .venv/ready-docs
 	.venv/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
 
@@ -63,4 +79,4 @@ bench: .venv/ready-test
 	.venv/bin/python -m benchmarks
 
 clean:
-	rm -rf .venv .venv-zarr build dist docs/_build docs/gallery demo *.egg-info
+	rm -rf .venv .venv-zarr .venv-torch-free build dist docs/_build docs/gallery demo *.egg-info
