@@ -6,6 +6,7 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+READING = numpy scipy pandas xarray h5py h5netcdf pynwb pooch jinja2 tomli-w lazy_loader
 WORKERS ?= 2
 
 .PHONY: help demo test test-all test-torch-free test-zarr lint docs bench clean
@@ -47,10 +48,12 @@ test: lint
 test-all: lint
 	.venv/bin/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'slow or not slow'
 
+# zarr < 3 stands apart, and reading needs no PyTorch
 .venv-zarr/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv-zarr
-	.venv-zarr/bin/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	.venv-zarr/bin/python -m pip install --quiet -e '.[nwb-zarr]' pytest hypothesis
+	.venv-zarr/bin/python -m pip install --quiet -c constraints.txt $(READING) hdmf-zarr zarr \
+		pytest hypothesis
+	.venv-zarr/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 test-zarr: .venv-zarr/ready
@@ -63,9 +66,8 @@ TORCH_FREE = tests/recording tests/transforms tests/metrics tests/nlb tests/plot
 
 .venv-torch-free/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv-torch-free
-	.venv-torch-free/bin/python -m pip install --quiet -c constraints.txt numpy scipy pandas xarray \
-		h5py h5netcdf pynwb scikit-learn matplotlib pooch jinja2 tomli-w lazy_loader typer rich \
-		safetensors numba pynapple pytest pytest-xdist hypothesis
+	.venv-torch-free/bin/python -m pip install --quiet -c constraints.txt $(READING) scikit-learn \
+		matplotlib typer rich safetensors numba pynapple pytest pytest-xdist hypothesis
 	.venv-torch-free/bin/python -m pip install --quiet --no-deps -e . nlb-tools==0.0.4
 	@touch $@
 
