@@ -95,9 +95,8 @@ def compare(
     }
     found = _results(fitted[headline], predicted[headline], data)
     # the first model was committed before the others beside it, which an earlier run may hold too
-    run_folder.commit(folder)
-    run_folder.record(folder, results=found, metrics=metrics)
     run_folder.commit(folder, command=command)
+    run_folder.record(folder, results=found, metrics=metrics)
     page = report.write_report(folder, title=title)
     run_folder.commit(folder)
     return page
