@@ -22,7 +22,7 @@ class DroppedInput(NamedTuple):
 def coordinated_dropout(
     count: Tensor,
     keep_prob: float,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     *,
     observed: Tensor | None = None,
 ) -> DroppedInput:
@@ -38,7 +38,8 @@ def coordinated_dropout(
     keep_prob
         Probability that an entry is kept in the input, above 0 and up to 1.
     generator
-        Source of randomness, on the device of ``count``.
+        Source of randomness, on the device of ``count``; torch's own, which the training loop
+        seeds and stores, if not given.
     observed
         Shape of ``count``, bool: other entries are never scored.
 

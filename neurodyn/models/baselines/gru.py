@@ -15,6 +15,7 @@ from neurodyn.metrics.spikes import bits_per_spike
 from neurodyn.models.context import DataContext
 from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.training import Batch, Objective, Progress, Source, TrainingConfig
+from neurodyn.windows.masks import coordinated_dropout
 
 __all__ = [
     "GRUAutoencoder",
@@ -134,12 +135,9 @@ class ReconstructionObjective:
         """Return the mean loss [nats] over targets."""
         count, target = batch["count"], batch["observed"]
         seen = self._seen(count)
-        if self.keep_prob < 1:
-            kept = torch.rand_like(seen) < self.keep_prob
-            seen = seen * kept / self.keep_prob
-            shown = torch.zeros_like(target)
-            shown[:, : self.context.n_time, self._held_in] = kept
-            target = target & ~shown
+        seen, scored = coordinated_dropout(seen, self.keep_prob)
+        target = target.clone()
+        target[:, : self.context.n_time, self._held_in] &= scored
         log_expected = network(seen, self.context.n_forward).log_expected_count
         losses = F.poisson_nll_loss(log_expected, count, log_input=True, reduction="none")
         return {"loss": (losses * target).sum() / target.sum().clamp(min=1)}

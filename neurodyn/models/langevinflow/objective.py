@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from neurodyn.errors import ConfigError, EmptySelectionError
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 from neurodyn.models.langevinflow.latents import LangevinNetwork
+from neurodyn.windows.masks import coordinated_dropout
 
-__all__ = ["LangevinObjective", "bits_per_spike", "coordinated_mask", "poisson_nll"]
+__all__ = ["LangevinObjective", "bits_per_spike", "poisson_nll"]
 
 VALIDATION_BATCH = 256
 
@@ -106,17 +107,16 @@ class LangevinObjective:
         weight = observed.to(count.dtype)
         if keep_prob >= 1:
             return read, weight
-        kept = coordinated_mask(read, keep_prob)
-        target = ~kept
+        read, target = coordinated_dropout(read, keep_prob)
         if self.config.pass_prob > 0:
-            target = target | coordinated_mask(read, self.config.pass_prob)
+            target = target | (torch.rand_like(read) < self.config.pass_prob)
         share = 1 - keep_prob * (1 - self.config.pass_prob)
         # The mean weight of an element is 1, so the sum estimates the likelihood of all.
         scale = 1 / share if self.config.mode == "elbo" else 1.0
         held_in = ~self.held_out.to(count.device)
         masked = torch.ones_like(weight)
         masked[:, : read.shape[1], held_in] = target.to(weight.dtype) * scale
-        return read * kept / keep_prob, weight * masked
+        return read, weight * masked
 
     def _published_loss(
         self,
@@ -183,11 +183,6 @@ class LangevinObjective:
         only_target = self.held_out.to(count.device).expand(count.shape[1], -1).clone()
         only_target[count.shape[1] - self.n_forward :] = True
         return torch.where(only_target, count * chosen / keep, count)
-
-
-def coordinated_mask(like: Tensor, probability: float) -> Tensor:
-    """Return True with ``probability``, element by element, drawn on the device of ``like``."""
-    return torch.rand_like(like) < probability
 
 
 def warm_up(fraction: float, share: float) -> float:

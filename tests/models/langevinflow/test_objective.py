@@ -14,7 +14,6 @@ from neurodyn.models.langevinflow.network import build_network
 from neurodyn.models.langevinflow.objective import (
     LangevinObjective,
     bits_per_spike,
-    coordinated_mask,
     poisson_nll,
 )
 
@@ -132,12 +131,6 @@ def test_dropout_weights_keep_the_likelihood_unbiased():
     count = torch.ones(200, 9, 5)
     _, weight = objective._dropped(count, torch.ones_like(count, dtype=torch.bool))
     assert float(weight.mean()) == pytest.approx(1.0, abs=0.02)
-
-
-def test_mask_keeps_the_named_share():
-    assert float(coordinated_mask(torch.ones(200, 200), 0.3).float().mean()) == pytest.approx(
-        0.3, abs=0.01
-    )
 
 
 def test_unobserved_counts_change_nothing(count):
