@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike
 
 from neurodyn.errors import DataError, EmptySelectionError, suggest
 
@@ -102,13 +103,15 @@ def masked_counts(counts: xr.Dataset) -> xr.DataArray:
     return values.where(counts["observed"]) if "observed" in counts else values
 
 
-def physical(signal: xr.Dataset) -> xr.DataArray:
-    """Return a signal in its physical unit, float32: ``raw * scale * conversion + offset``.
+def physical(signal: xr.Dataset, dtype: DTypeLike = np.float32) -> xr.DataArray:
+    """Return a signal in its physical unit: ``raw * scale * conversion + offset``.
 
     Parameters
     ----------
     signal
-        Kind ``signal``, dims ``(time, channel)`` or ``(time, roi)``.
+        Kind ``signal``, dims ``([animal,] time, channel)`` or ``([animal,] time, roi)``.
+    dtype
+        Of the values, computed in float64.
 
     Examples
     --------
@@ -121,11 +124,7 @@ def physical(signal: xr.Dataset) -> xr.DataArray:
     if "channel_conversion" in signal.coords:
         scale = scale * signal["channel_conversion"]
     values: xr.DataArray = raw.astype(np.float64) * scale + raw.attrs.get("add_offset", 0.0)
-    return (
-        values.astype(np.float32)
-        .transpose(*raw.dims)
-        .assign_attrs(units=raw.attrs.get("units", ""))
-    )
+    return values.astype(dtype).transpose(*raw.dims).assign_attrs(units=raw.attrs.get("units", ""))
 
 
 def unit_spike_times(spikes: xr.Dataset, unit: str) -> np.ndarray:
@@ -186,5 +185,6 @@ def _summary(ds: xr.Dataset) -> str:
 
 
 def _main_sizes(ds: xr.Dataset) -> dict[str, int]:
-    shown = ("spike", "trial", "time", "unit", "channel", "roi", "voxel", "vertex", "feature")
+    nodes = ("unit", "channel", "roi", "voxel", "vertex", "feature")
+    shown = ("spike", "trial", "animal", "time", *nodes)
     return {dim: ds.sizes[dim] for dim in shown if dim in ds.sizes}

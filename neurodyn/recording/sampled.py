@@ -25,6 +25,7 @@ def signal(
     sampling_rate: float | None = None,
     start: float = 0.0,
     channel: Sequence[object] | NDArray[Any] | None = None,
+    animal: Sequence[object] | NDArray[Any] | None = None,
     dim: str = "channel",
     units: str = "",
     scale_factor: float = 1.0,
@@ -37,13 +38,16 @@ def signal(
     Parameters
     ----------
     values
-        Samples, shape ``(time, channel)``, or an ``xr.Variable`` that stays lazy.
+        Samples, shape ``(time, channel)``, or ``(animal, time, channel)`` with NaN for channels
+        that an animal lacks; an ``xr.Variable`` stays lazy.
     time
         Sample times [s] of an irregular clock; else give ``sampling_rate``.
     sampling_rate
         Samples per second [Hz] of a regular clock that begins at ``start`` [s].
     channel
         Labels along ``dim``.
+    animal
+        Labels of the animals, numbered if not given.
     dim
         ``"channel"`` or ``"roi"``.
     units
@@ -64,16 +68,20 @@ def signal(
     >>> ds["signal"].dtype, ds["time"].values[-1].item()
     (dtype('int16'), 0.002)
     """
-    series = as_variable(values, ("time", dim), None)
+    dims = ("animal", "time", dim) if np.ndim(values) == 3 else ("time", dim)
+    series = as_variable(values, dims, None)
     series.attrs.update(units=units, scale_factor=float(scale_factor))
     series.attrs.update(add_offset=float(add_offset))
-    n_time, n_channels = series.shape
+    n_time, n_channels = series.shape[-2:]
     if sampling_rate is not None:
         attrs["sampling_rate"] = float(sampling_rate)
     ids = as_labels(range(n_channels) if channel is None else channel)
+    coords: dict[str, Any] = {dim: ids, **as_columns(dim, channel_columns)}
+    if "animal" in series.dims:
+        coords["animal"] = as_labels(range(series.sizes["animal"]) if animal is None else animal)
     ds = xr.Dataset(
         {"signal": series},
-        {dim: ids, **as_columns(dim, channel_columns)},
+        coords,
         {"kind": "signal", **attrs},
     ).assign_coords(_clock(n_time, time, sampling_rate, start))
     validate(ds)

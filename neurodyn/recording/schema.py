@@ -75,9 +75,14 @@ KINDS: dict[str, KindRule] = {
         attrs={"bin_size": float},
     ),
     "signal": KindRule(
-        variables={"signal": _rule("time channel | time roi", NUMBER)},
+        variables={
+            "signal": _rule(
+                "time channel | time roi | animal time channel | animal time roi", NUMBER
+            )
+        },
         coordinates={
             "time": _TIME,
+            "animal": _rule("animal", TEXT, required=False),
             "channel": _rule("channel", TEXT, required=False),
             "roi": _rule("roi", TEXT, required=False),
             "channel_conversion": _rule("channel", FLOAT, required=False),

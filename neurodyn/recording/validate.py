@@ -119,7 +119,7 @@ def _variable_faults(
 
 
 def _label_faults(ds: xr.Dataset) -> Iterator[str]:
-    for name in ("unit", "channel", "roi", "trial", "feature"):
+    for name in ("unit", "channel", "roi", "trial", "feature", "animal"):
         if name in ds.indexes and not ds.indexes[name].is_unique:
             index = ds.indexes[name]
             yield f"{name} labels repeat: {sorted(set(index[index.duplicated()].astype(str)))}"

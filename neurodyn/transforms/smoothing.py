@@ -67,8 +67,8 @@ def smooth(
     step, continues = _clock(data)
     weights, n_past = smoothing_kernel(width / step, kernel, causal=causal)
     array = data[SAMPLED[kind]]
-    columns = next(dim for dim in array.dims if dim not in ("trial", "time"))
-    order = [dim for dim in ("trial", "time", columns) if dim in array.dims]
+    columns = next(dim for dim in array.dims if dim not in ("trial", "animal", "time"))
+    order = [dim for dim in ("trial", "animal", "time", columns) if dim in array.dims]
     raw = _values(data, kind).transpose(*order)
     flat = raw.values.reshape(-1, *raw.shape[-2:])
     smoothed = np.stack([_smooth_columns(trial, continues, weights, n_past) for trial in flat])
@@ -156,7 +156,7 @@ def _values(data: xr.Dataset, kind: str) -> xr.DataArray:
     if kind == "signal":
         from neurodyn.recording import physical
 
-        return physical(data).astype(np.float64)
+        return physical(data, np.float64)
     return data[SAMPLED[kind]].astype(np.float64)
 
 
