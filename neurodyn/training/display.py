@@ -5,9 +5,29 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "tracked"]
+
+T = TypeVar("T")
+
+
+def tracked(items: Sequence[T], label: str, *, shown: bool = True) -> Iterator[T]:
+    """Go through items behind a progress bar, which is silent without a terminal.
+
+    Examples
+    --------
+    >>> list(tracked([1, 2], "restarts"))
+    [1, 2]
+    """
+    if not (shown and sys.stderr.isatty()):
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, label, console=Console(stderr=True), transient=True)
 
 
 @contextlib.contextmanager
