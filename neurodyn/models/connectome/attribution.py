@@ -1,0 +1,188 @@
+"""Which stimulus drives which component: circular shifts and the Benjamini-Hochberg rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
+
+from neurodyn.errors import ConfigError, DegenerateInputError, TrialTableError
+from neurodyn.provenance import add_history
+from neurodyn.recording import results
+
+__all__ = ["attribute"]
+
+FloatArray = NDArray[np.float64]
+
+
+def attribute(
+    components: xr.Dataset,
+    trials: xr.Dataset,
+    *,
+    after: float = 10.0,
+    n_shifts: int = 1000,
+    margin: float | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return how much stronger each component is around each stimulus, with its significance.
+
+    The index is the mean of the component's course on ``[start, stop + after)`` over its mean
+    elsewhere. Its null: the same for the course shifted circularly against the stimuli, by times
+    drawn uniformly from all that move the windows by the margin or more. P-values are corrected
+    over components and stimuli together (Benjamini and Hochberg).
+
+    Parameters
+    ----------
+    components
+        With ``time_factor (component, time)``.
+    trials
+        Kind ``trials`` with column ``stimulus``, on the clock of the components. All animals
+        must share it: :func:`neurodyn.transforms.align_stimuli` first.
+    after
+        How long a response may outlast its stimulus [s].
+    n_shifts
+        Random shifts, 1000 or more for a p-value of 0.001.
+    margin
+        Least shift [s]; the longest window if not given.
+    seed
+        Of the shifts.
+
+    Returns
+    -------
+    xr.Dataset
+        Kind ``results``, dims ``(component, stimulus)``: ``stimulus_index``, ``p_value``,
+        ``q_value``.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of range.
+    TrialTableError
+        If stimuli have no names, come at other times in other animals, or lie outside.
+    DegenerateInputError
+        If the record is too short to shift, or the windows fill it.
+
+    Examples
+    --------
+    >>> from neurodyn.recording import trials
+    >>> course = np.zeros(400)
+    >>> course[100:120] = 1.0
+    >>> components = results(
+    ...     {"time_factor": (("component", "time"), [course])},
+    ...     {"component": ["1"], "time": np.arange(400.0)},
+    ... )
+    >>> salt = trials([100.0], [110.0], columns={"stimulus": ["salt"]})
+    >>> bool(attribute(components, salt)["q_value"].item() < 0.05)
+    True
+    """
+    for name, value, least in (("after", after, 0), ("n_shifts", n_shifts, 1)):
+        if not (np.isfinite(value) and value >= least):
+            raise ConfigError(f"{name} must be {least} or more", found=value)
+    time = components["time"].values
+    step = float(np.median(np.diff(time)))
+    begin, length = float(time[0]), step * time.size
+    windows = _windows(trials, begin, begin + length, after)
+    longest = max(float((stop - start).max()) for start, stop in windows.values())
+    least = longest if margin is None else float(margin)
+    if not 0 <= least < length / 2:
+        raise DegenerateInputError(
+            "the record is too short to shift courses against stimuli",
+            found=f"{length:g} s with a margin of {least:g} s",
+            expected="more than twice the margin",
+        )
+    rng = np.random.default_rng(seed)
+    shifts = np.append(0.0, rng.uniform(least, length - least, n_shifts))
+    course = components["time_factor"].values.astype(np.float64)
+    index = np.stack(
+        [
+            _index(course, (start - begin) / step, (stop - begin) / step, shifts / step)
+            for start, stop in windows.values()
+        ],
+        axis=1,
+    )
+    p_value = (1 + (index[..., 1:] >= index[..., :1]).sum(axis=-1)) / (1 + n_shifts)
+    dims = ("component", "stimulus")
+    found = results(
+        {
+            "stimulus_index": (dims, index[..., 0]),
+            "p_value": (dims, p_value),
+            "q_value": (dims, false_discovery_control(p_value.ravel()).reshape(p_value.shape)),
+        },
+        {"component": components["component"].values, "stimulus": list(windows)},
+    )
+    step_info = {"after": after, "n_shifts": n_shifts, "margin": least, "seed": seed}
+    return add_history(found, "attribute", **step_info)
+
+
+def _windows(
+    trials: xr.Dataset, begin: float, end: float, after: float
+) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return starts and stops [s] of the windows of each stimulus."""
+    if "stimulus" not in trials or not trials.sizes["trial"]:
+        raise TrialTableError(
+            "trials have no stimuli",
+            found=", ".join(map(str, trials.data_vars)),
+            expected="a text column 'stimulus' and one trial or more",
+        )
+    found = {}
+    for name in dict.fromkeys(trials["stimulus"].values.tolist()):
+        own = trials.isel(trial=np.flatnonzero(trials["stimulus"].values == name))
+        start, stop = _shared(own, str(name))
+        if (start < begin).any() or (start >= end).any():
+            raise TrialTableError(
+                f"stimulus {name!r} lies outside the components",
+                found=f"{start.min():g} to {start.max():g} s",
+                expected=f"{begin:g} to {end:g} s",
+            )
+        found[str(name)] = start, np.minimum(stop + after, end)
+    return found
+
+
+def _shared(own: xr.Dataset, name: str) -> tuple[FloatArray, FloatArray]:
+    """Return start and stop of the trials of one stimulus, which all animals share."""
+    pairs = np.stack([own["start"].values, own["stop"].values], axis=1)
+    if "animal" not in own:
+        return pairs[:, 0], pairs[:, 1]
+    animals = own["animal"].values
+    each = [pairs[animals == animal] for animal in dict.fromkeys(animals.tolist())]
+    if any(one.shape != each[0].shape or not np.allclose(one, each[0]) for one in each):
+        raise TrialTableError(
+            f"stimulus {name!r} comes at other times in other animals",
+            found=f"starts from {pairs[:, 0].min():g} to {pairs[:, 0].max():g} s",
+            hint="neurodyn.transforms.align_stimuli(signal, trials) before the affinity",
+        )
+    return each[0][:, 0], each[0][:, 1]
+
+
+def _index(course: FloatArray, start: FloatArray, stop: FloatArray, shifts: FloatArray) -> Any:
+    """Return mean inside over mean outside, shape ``(component, shift)``; times in samples.
+
+    Windows move instead of the course. Sums over parts of samples come from the integral.
+    """
+    n_samples = course.shape[1]
+    integral = np.concatenate([np.zeros((len(course), 1)), course.cumsum(axis=1)], axis=1)
+    total = integral[:, -1:]
+
+    def up_to(at: FloatArray) -> FloatArray:
+        turns, rest = np.divmod(at, n_samples)
+        grid = np.arange(n_samples + 1)
+        inside = np.stack([np.interp(rest, grid, row) for row in integral])
+        return np.asarray(inside + turns * total)
+
+    inside = sum(up_to(b + shifts) - up_to(a + shifts) for a, b in zip(start, stop))
+    n_inside = float((stop - start).sum())
+    if not 0 < n_inside < n_samples:
+        raise DegenerateInputError(
+            "the windows of a stimulus fill the record",
+            found=f"{n_inside:g} of {n_samples} samples",
+            hint="a smaller after=",
+        )
+    outside = (total - inside) / (n_samples - n_inside)
+    mean = np.asarray(inside) / n_inside
+    # a component that is silent elsewhere is as strong as can be
+    quotient = np.full(mean.shape, np.inf)
+    np.divide(mean, outside, out=quotient, where=outside > 1e-12 * np.abs(total))
+    return np.where(mean > 0, quotient, 0.0)
