@@ -1,5 +1,6 @@
-"""Scores of predictions: spikes, decoding, known dynamics, and intervals around them."""
+"""Scores: spikes, decoding, known dynamics, intervals around them, partitions and components."""
 
+from neurodyn.metrics.components import matched_similarity, participation_ratio
 from neurodyn.metrics.decoding import Decoder, decode, fit_ridge, r2, r2_per_output
 from neurodyn.metrics.dynamics import rate_r2, rate_r2_per_unit
 from neurodyn.metrics.intervals import (
@@ -7,6 +8,13 @@ from neurodyn.metrics.intervals import (
     bits_per_spike_interval,
     paired_bits_per_spike,
     trial_interval,
+)
+from neurodyn.metrics.partitions import (
+    adjusted_mutual_information,
+    adjusted_rand_index,
+    best_match_f1,
+    normalised_mutual_information,
+    variation_of_information,
 )
 from neurodyn.metrics.spikes import (
     bits_per_spike,
@@ -19,18 +27,25 @@ from neurodyn.metrics.spikes import (
 __all__ = [
     "Decoder",
     "Interval",
+    "adjusted_mutual_information",
+    "adjusted_rand_index",
+    "best_match_f1",
     "bits_per_spike",
     "bits_per_spike_interval",
     "bits_per_spike_per_unit",
     "condition_means",
     "decode",
     "fit_ridge",
+    "matched_similarity",
+    "normalised_mutual_information",
     "null_expected_count",
     "paired_bits_per_spike",
+    "participation_ratio",
     "poisson_nll",
     "r2",
     "r2_per_output",
     "rate_r2",
     "rate_r2_per_unit",
     "trial_interval",
+    "variation_of_information",
 ]

@@ -18,11 +18,20 @@ if TYPE_CHECKING:
         differential_affinity as differential_affinity,
     )
     from neurodyn.transforms.connectivity.differential import edge_affinity as edge_affinity
+    from neurodyn.transforms.connectivity.edges import edge_time_series as edge_time_series
+    from neurodyn.transforms.connectivity.edges import (
+        multiplication_of_temporal_derivatives as multiplication_of_temporal_derivatives,
+    )
     from neurodyn.transforms.connectivity.feature_affinity import (
         FeatureAffinity as FeatureAffinity,
     )
+    from neurodyn.transforms.connectivity.phase import phase_synchrony as phase_synchrony
+    from neurodyn.transforms.connectivity.static import static_connectivity as static_connectivity
     from neurodyn.transforms.connectivity.traces import Traces as Traces
     from neurodyn.transforms.connectivity.traces import as_traces as as_traces
+    from neurodyn.transforms.connectivity.windowed import (
+        sliding_window_correlation as sliding_window_correlation,
+    )
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -30,7 +39,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "affinity": ["Affinity", "pair_coords", "pair_index", "pair_matrix", "pair_vector"],
         "dense_affinity": ["DenseAffinity", "as_affinity"],
         "differential": ["differential_affinity", "edge_affinity"],
+        "edges": ["edge_time_series", "multiplication_of_temporal_derivatives"],
         "feature_affinity": ["FeatureAffinity"],
+        "phase": ["phase_synchrony"],
+        "static": ["static_connectivity"],
         "traces": ["Traces", "as_traces"],
+        "windowed": ["sliding_window_correlation"],
     },
 )

@@ -114,7 +114,8 @@ def as_affinity(
     if {*array.dims} != {"animal", "time", "pair"} or not {*names} <= {*array.coords}:
         raise ConfigError(
             "not a series of pairs",
-            found=f"dims {', '.join(map(str, edges.dims))}, coordinates {', '.join(map(str, edges.coords))}",
+            found=f"dims {', '.join(map(str, edges.dims))},"
+            f" coordinates {', '.join(map(str, edges.coords))}",
             expected=f"dims ([animal,] time, pair), coordinates {' and '.join(names)}",
         )
     array = array.transpose("animal", "time", "pair")
@@ -122,15 +123,7 @@ def as_affinity(
     values = np.array(array.values, dtype=dtype)
     finite = np.isfinite(values)
     mask = finite.all(axis=1)
-    partly = finite.any(axis=1) & ~mask
-    if partly.any():
-        animal, pair = np.argwhere(partly)[0]
-        raise DataError(
-            f"{int(partly.sum())} pairs are missing for a while",
-            where=f"animal {array['animal'].values[animal]}, pair {pair}",
-            found=f"{int((~finite[animal, :, pair]).sum())} of {values.shape[1]} times",
-            expected="finite affinities, or NaN throughout",
-        )
+    _refuse_interrupted(finite, array["animal"].values)
     coords = {str(n): c for n, c in array.coords.items() if c.dims and "pair" not in c.dims}
     return DenseAffinity(
         values=np.where(mask[:, None], np.maximum(values, 0, where=finite, out=values), 0),
@@ -140,6 +133,18 @@ def as_affinity(
         has_animals=has_animals,
         attrs=dict(edges.attrs),
     )
+
+
+def _refuse_interrupted(finite: NDArray[np.bool_], animals: Array) -> None:
+    partly = finite.any(axis=1) & ~finite.all(axis=1)
+    if partly.any():
+        animal, pair = np.argwhere(partly)[0]
+        raise DataError(
+            f"{int(partly.sum())} pairs are missing for a while",
+            where=f"animal {animals[animal]}, pair {pair}",
+            found=f"{int((~finite[animal, :, pair]).sum())} of {finite.shape[1]} times",
+            expected="finite affinities, or NaN throughout",
+        )
 
 
 def _nodes(first: Array, second: Array) -> Array:

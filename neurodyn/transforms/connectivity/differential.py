@@ -34,74 +34,51 @@ def differential_affinity(
 ) -> FeatureAffinity:
     """Return how much each pair of traces changes together, at every time.
 
-    Each trace becomes its smoothed derivative ``d_i``, divided by its root mean square in the
-    animal. The geometric affinity is ``a_ij = sqrt(max(0, d_i d_j))``: two traces that rise or
-    fall together have one, two that move in opposite directions have none. It marks the onset
-    and offset of a shared event rather than all of it.
+    ``a_ij = sqrt(max(0, d_i d_j))`` of smoothed derivatives ``d_i`` over their root mean square
+    in the animal: it marks onset and offset of events that two traces share.
 
     Parameters
     ----------
     data
-        Traces, see :func:`neurodyn.transforms.connectivity.as_traces`.
+        See :func:`neurodyn.transforms.connectivity.as_traces`.
     kind
-        ``geometric``; ``product``, ``max(0, d_i d_j)``, which a few large events dominate;
-        ``minimum``, ``min(|d_i|, |d_j|)`` on equal signs, in 16 levels; ``rise``, geometric
-        between rises only; ``saturating``, geometric with ``tanh(d / 2)`` for ``d``.
+        ``geometric``; ``product``, which a few large events dominate; ``minimum`` of the sizes,
+        in 16 levels; ``rise``, geometric between rises only; ``saturating``, of ``tanh(d / 2)``.
     bandwidth
-        Standard deviation of the Gaussian derivative filter [s], the one number that matters:
-        about the rise time of the indicator. No kind is best everywhere.
+        Standard deviation of the Gaussian derivative filter [s]: about the rise time of the
+        indicator. This is the number that matters; no kind is best everywhere.
     smoothing
-        Standard deviation of Gaussian smoothing of the affinity [s], which is then kept at
-        every ``floor(smoothing * sampling_rate)``-th sample; none: every sample.
+        Standard deviation of Gaussian smoothing of the affinity [s], then kept at every
+        ``floor(smoothing * sampling_rate)``-th sample; none: every sample.
     sign
         ``opposite``: the affinity of changes in opposite directions instead.
-    on_bad
-        Traces that are missing for a while: ``raise``, or ``drop`` them in that animal.
-    dtype
-        Of the features; norms are accumulated in float64.
+    on_bad, dtype
+        As :func:`as_traces` takes it; of the features.
 
     Returns
     -------
     FeatureAffinity
-        Lazy; ``.dense()`` gives ``([animal,] time, pair)``. Traces that were not recorded in an
-        animal, or are constant there, are masked; ``attrs["quality"]`` counts the latter.
+        Lazy; traces that an animal lacks, or that are constant there, are masked.
 
     Raises
     ------
-    ConfigError
-        For an impossible setting.
-    DataError, TimebaseError
-        As :func:`as_traces` does.
+    ConfigError, DataError, TimebaseError
+        For an impossible setting, or traces that cannot be used.
 
     References
     ----------
-    Dyballa et al., ICLR 2024: local differential affinity. Its exact formula was not available;
-    this family follows its description.
+    Dyballa et al., ICLR 2024, by its description: the exact formula was not available.
 
     Examples
     --------
     >>> from neurodyn.recording import signal
-    >>> time = np.arange(200) / 4
-    >>> waves = np.stack([np.sin(time), np.sin(time), -np.sin(time)], axis=1)
+    >>> waves = np.sin(np.arange(200) / 4)[:, None] * [1.0, 1.0, -1.0]
     >>> affinity = differential_affinity(signal(waves, sampling_rate=4.0, dim="roi"))
     >>> affinity.dense().mean("time").values.round(1)
     array([0.9, 0. , 0. ], dtype=float32)
     """
-    one_of("kind", kind, KINDS)
-    one_of("sign", sign, ("same", "opposite"))
-    if not (np.isfinite(bandwidth) and bandwidth > 0):
-        raise ConfigError("bandwidth must be above 0", found=bandwidth, expected="seconds")
-    if kind == "rise" and sign == "opposite":
-        raise ConfigError("rises have no opposite", hint="kind='geometric' with sign='opposite'")
     traces = as_traces(data, on_bad=on_bad)
-    positive, negative = _features(_change(traces, bandwidth), kind, dtype)
-    if sign == "opposite":
-        # u v' + v u' = (s s' - m m') / 2 with s = u + v and m = u - v
-        feature = np.concatenate([positive + negative, positive - negative])
-        signs = np.repeat([0.5, -0.5], len(positive))
-    else:
-        feature = positive if kind == "rise" else np.concatenate([positive, negative])
-        signs = np.ones(len(feature))
+    feature, signs = _feature_set(_change(traces, bandwidth), kind, sign, dtype)
     attrs = {"affinity": kind, "bandwidth": bandwidth, "sign": sign}
     return _affinity(traces, feature, signs, smoothing, attrs)
 
@@ -142,6 +119,8 @@ def _change(traces: Traces, bandwidth: float) -> NDArray[np.float64]:
     """Return smoothed derivatives over their root mean square, 0 where nothing was seen."""
     from scipy.ndimage import gaussian_filter1d
 
+    if not (np.isfinite(bandwidth) and bandwidth > 0):
+        raise ConfigError("bandwidth must be above 0", found=bandwidth, expected="seconds")
     filled = np.nan_to_num(traces.values)
     width = bandwidth * traces.sampling_rate
     change = gaussian_filter1d(filled, width, axis=1, order=1, mode="nearest")
@@ -149,6 +128,23 @@ def _change(traces: Traces, bandwidth: float) -> NDArray[np.float64]:
     moved = root_mean_square > 0
     zero = np.zeros_like(change)
     return np.asarray(np.divide(change, root_mean_square, out=zero, where=moved))
+
+
+def _feature_set(
+    change: NDArray[np.float64], kind: str, sign: str, dtype: DTypeLike
+) -> tuple[Array, NDArray[np.float64]]:
+    """Return features and their signs."""
+    one_of("kind", kind, KINDS)
+    one_of("sign", sign, ("same", "opposite"))
+    if kind == "rise" and sign == "opposite":
+        raise ConfigError("rises have no opposite", hint="kind='geometric' with sign='opposite'")
+    positive, negative = _features(change, kind, dtype)
+    if sign == "opposite":
+        # u v' + v u' = (s s' - m m') / 2 with s = u + v and m = u - v
+        feature = np.concatenate([positive + negative, positive - negative])
+        return feature, np.repeat([0.5, -0.5], len(positive))
+    feature = positive if kind == "rise" else np.concatenate([positive, negative])
+    return feature, np.ones(len(feature))
 
 
 def _features(change: NDArray[np.float64], kind: str, dtype: DTypeLike) -> tuple[Array, Array]:

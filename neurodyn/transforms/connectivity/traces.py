@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neurodyn.errors import ConfigError, DataError, DegenerateInputError, TimebaseError, one_of
 from neurodyn.recording import masked_counts, physical
 
-__all__ = ["Traces", "as_traces"]
+__all__ = ["Traces", "as_traces", "trace_array"]
 
 VARIABLES = {"signal": "signal", "bold": "bold", "counts": "count", "results": "rate"}
 NODE_DIMS = ("roi", "unit", "channel", "voxel", "vertex")
@@ -102,14 +102,8 @@ def as_traces(
     ((1, 2, 2), 4.0, True)
     """
     one_of("on_bad", on_bad, ("raise", "drop"))
-    array = _array(data)
-    node_dim = next((str(dim) for dim in array.dims if dim in NODE_DIMS), "")
-    if not node_dim or {*array.dims} - {"animal"} != {"time", node_dim}:
-        raise ConfigError(
-            "traces have other dims",
-            found=", ".join(map(str, array.dims)),
-            expected=f"([animal,] time, node) with a node of {', '.join(NODE_DIMS)}",
-        )
+    array = trace_array(data)
+    node_dim = _node_dim(array)
     has_animals = "animal" in array.dims
     if not has_animals:
         array = array.expand_dims(animal=["0"])
@@ -131,7 +125,25 @@ def as_traces(
     return Traces(values, seen, node_dim, rate, coords, quality, has_animals)
 
 
-def _array(data: xr.Dataset | xr.DataArray) -> xr.DataArray:
+def _node_dim(array: xr.DataArray) -> str:
+    node_dim = next((str(dim) for dim in array.dims if dim in NODE_DIMS), "")
+    if not node_dim or {*array.dims} - {"animal"} != {"time", node_dim}:
+        raise ConfigError(
+            "traces have other dims",
+            found=", ".join(map(str, array.dims)),
+            expected=f"([animal,] time, node) with a node of {', '.join(NODE_DIMS)}",
+        )
+    return node_dim
+
+
+def trace_array(data: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Return the values of traces, NaN where they were not observed or are not to be used.
+
+    Raises
+    ------
+    ConfigError
+        If the dataset is of another kind.
+    """
     if isinstance(data, xr.DataArray):
         return data
     kind = str(data.attrs.get("kind"))
@@ -142,7 +154,7 @@ def _array(data: xr.Dataset | xr.DataArray) -> xr.DataArray:
         return masked_counts(data)
     if VARIABLES[kind] not in data:
         raise ConfigError("results hold no rates", found=", ".join(map(str, data.data_vars)))
-    array = data[VARIABLES[kind]]
+    array = data[VARIABLES[kind]].astype(np.float64)
     return array.where(data["keep"]) if "keep" in data.coords else array
 
 
