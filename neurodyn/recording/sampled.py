@@ -38,24 +38,19 @@ def signal(
     Parameters
     ----------
     values
-        Samples, shape ``(time, channel)``, or ``(animal, time, channel)`` with NaN for channels
-        that an animal lacks; an ``xr.Variable`` stays lazy.
+        Samples, shape ``([animal,] time, channel)``; an ``xr.Variable`` stays lazy.
     time
         Sample times [s] of an irregular clock; else give ``sampling_rate``.
     sampling_rate
         Samples per second [Hz] of a regular clock that begins at ``start`` [s].
-    channel
-        Labels along ``dim``.
-    animal
-        Labels of the animals, numbered if not given.
+    channel, animal
+        Labels along ``dim`` and of the animals; numbered if not given.
     dim
         ``"channel"`` or ``"roi"``.
     units
         Physical unit after ``physical = raw * scale_factor + add_offset``.
-    channel_columns
-        Further coordinates of ``dim``: positions, bad flags, ``channel_conversion``.
-    **attrs
-        Further attributes.
+    channel_columns, **attrs
+        Further coordinates of ``dim`` (positions, bad flags, ``channel_conversion``), attributes.
 
     Raises
     ------
@@ -68,8 +63,7 @@ def signal(
     >>> ds["signal"].dtype, ds["time"].values[-1].item()
     (dtype('int16'), 0.002)
     """
-    dims = ("animal", "time", dim) if np.ndim(values) == 3 else ("time", dim)
-    series = as_variable(values, dims, None)
+    series = as_variable(values, _series_dims(values, dim), None)
     series.attrs.update(units=units, scale_factor=float(scale_factor))
     series.attrs.update(add_offset=float(add_offset))
     n_time, n_channels = series.shape[-2:]
@@ -79,11 +73,8 @@ def signal(
     coords: dict[str, Any] = {dim: ids, **as_columns(dim, channel_columns)}
     if "animal" in series.dims:
         coords["animal"] = as_labels(range(series.sizes["animal"]) if animal is None else animal)
-    ds = xr.Dataset(
-        {"signal": series},
-        coords,
-        {"kind": "signal", **attrs},
-    ).assign_coords(_clock(n_time, time, sampling_rate, start))
+    ds = xr.Dataset({"signal": series}, coords, {"kind": "signal", **attrs})
+    ds = ds.assign_coords(_clock(n_time, time, sampling_rate, start))
     validate(ds)
     return ds
 
@@ -216,6 +207,10 @@ def regular_time(n_samples: int, sampling_rate: float, start: float = 0.0) -> xr
     stop = start + n_samples / sampling_rate
     index = RangeIndex.linspace(start, stop, n_samples, endpoint=False, dim="time")
     return xr.Coordinates.from_xindex(index)
+
+
+def _series_dims(values: Any, dim: str) -> tuple[str, ...]:
+    return ("animal", "time", dim) if np.ndim(values) == 3 else ("time", dim)
 
 
 def _clock(n_samples: int, time: Any, sampling_rate: float | None, start: float) -> xr.Coordinates:
