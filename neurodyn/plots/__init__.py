@@ -1,23 +1,45 @@
 """Plots: functions over recordings and results, ``ax=`` in, ``Axes`` out.
 
-Each takes the axes to draw into, or makes a figure of its own with pyplot. Inside
-:func:`theme` they suit a light or a dark page.
+Each takes the axes to draw into, or makes a figure of its own with pyplot; those of several
+panels take a ``figure=`` to fill. Inside :func:`theme` they suit a light or a dark page.
 """
 
+from neurodyn.plots.circle import connectivity_circle
+from neurodyn.plots.connectomes import (
+    affinity_matrix,
+    animal_factor,
+    component_graph,
+    component_panel,
+    time_factor,
+)
 from neurodyn.plots.dynamics import dispersion, latents
 from neurodyn.plots.embed import Drawing
+from neurodyn.plots.factorisations import rank_scan, restart_errors
+from neurodyn.plots.growth import growth
 from neurodyn.plots.rates import psth, raster, rates
 from neurodyn.plots.runs import scores, training_curves
+from neurodyn.plots.stages import alluvial, graph_strip
 from neurodyn.plots.style import theme
 
 __all__ = [
     "Drawing",
+    "affinity_matrix",
+    "alluvial",
+    "animal_factor",
+    "component_graph",
+    "component_panel",
+    "connectivity_circle",
     "dispersion",
+    "graph_strip",
+    "growth",
     "latents",
     "psth",
+    "rank_scan",
     "raster",
     "rates",
+    "restart_errors",
     "scores",
     "theme",
+    "time_factor",
     "training_curves",
 ]

@@ -10,8 +10,18 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["COLORMAP", "axes_or_new", "colors_for", "ink", "palette", "theme", "tidy"]
+__all__ = [
+    "COLORMAP",
+    "axes_or_new",
+    "colors_for",
+    "figure_or_new",
+    "ink",
+    "palette",
+    "theme",
+    "tidy",
+]
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's palette without black and yellow, for light pages."""
@@ -84,6 +94,17 @@ def axes_or_new(
 
     figure = plt.figure(figsize=size, layout="constrained")
     return figure.add_subplot(projection=projection)
+
+
+def figure_or_new(
+    figure: Figure | SubFigure | None, *, size: tuple[float, float]
+) -> Figure | SubFigure:
+    """Return ``figure``, or a new one of ``size`` inches."""
+    if figure is not None:
+        return figure
+    from matplotlib import pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained")
 
 
 def tidy(ax: Axes, *, xlabel: str, ylabel: str) -> None:
