@@ -23,7 +23,7 @@ help:
 	@touch $@
 
 .venv/ready-test: .venv/ready
-	$(PIP) -e '.[dev,fast,remote]'
+	$(PIP) -e '.[dev,fast,remote,fmri,connectome,dask]'
 	$(PIP) --no-deps nlb-tools==0.0.4
 	@touch $@
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from neurodyn._version import __version__
-from neurodyn.cli import data, files, models, nlb, tutorials
+from neurodyn.cli import connectome, data, files, models, nlb, tutorials
 from neurodyn.cli.output import to_text
 from neurodyn.errors import (
     CheckpointMismatchError,
@@ -28,6 +28,7 @@ FIRST_STEPS = """neurodyn {version}: what dynamics produced this recording?
   neurodyn info SESSION.nwb                  what is in a file, without reading the data
   neurodyn check SESSION.nwb                 every fault of it, and what to do about it
   neurodyn fit langevinflow SESSION.nwb      fit a model beside its baselines; writes a report
+  neurodyn connectome TRACES.nwb             who acts together, when, in which animals
   neurodyn tutorial list                     runnable lessons
 
 neurodyn --help lists all verbs; every verb has --help with an example."""
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (files, models, tutorials):
+for module in (files, models, connectome, tutorials):
     module.register(app)
 app.add_typer(data.app, name="datasets")
 app.add_typer(nlb.app, name="nlb")

@@ -17,6 +17,7 @@ ESTIMATORS: Mapping[str, str] = {
     "smoothing_glm": "neurodyn.models.baselines.smoothing_glm:SmoothingGLM",
     "factor_glm": "neurodyn.models.baselines.factor_glm:FactorGLM",
     "gru": "neurodyn.models.baselines.gru:GRUAutoencoder",
+    "connectome": "neurodyn.models.connectome.estimator:DynamicConnectome",
     "langevinflow": "neurodyn.models.langevinflow.estimator:LangevinFlowEstimator",
 }
 """Names and where the classes are."""

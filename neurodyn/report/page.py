@@ -10,8 +10,9 @@ import jinja2
 
 from neurodyn.plots.embed import data_uris
 from neurodyn.provenance import atomic_path, now
+from neurodyn.report.parts import Section
 from neurodyn.report.run import read_run
-from neurodyn.report.sections import Section, reproduce, sections_of
+from neurodyn.report.sections import reproduce, sections_of
 
 __all__ = ["write_report"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from neurodyn import recording as rec
 from neurodyn.errors import CorruptFileError, EmptySelectionError
 from neurodyn.provenance import history
 from neurodyn.training.history import read_history
+
+OTHERS = ("rank_scan", "stages", "stimuli")
 
 __all__ = ["Run", "merge_results", "read_run"]
 
@@ -29,6 +31,7 @@ class Run:
     history: Sequence[Mapping[str, Any]]
     manifest: Mapping[str, Any]
     config: str
+    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -129,6 +132,11 @@ def read_run(folder: str | Path) -> Run:
         history=read_history(rows) if rows.is_file() else [],
         manifest=_json(folder / "manifest.json"),
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
+        others={
+            name: rec.load(folder / f"{name}.nc")
+            for name in OTHERS
+            if (folder / f"{name}.nc").is_file()
+        },
     )
     if not (run.results or run.metrics or run.history):
         raise EmptySelectionError(

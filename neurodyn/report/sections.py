@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,11 @@ from neurodyn import plots
 from neurodyn import recording as rec
 from neurodyn.plots import Drawing
 from neurodyn.provenance import history
+from neurodyn.report.connectome import connectome_sections
+from neurodyn.report.parts import Section, Table
 from neurodyn.report.run import Run
 
-__all__ = ["Section", "Table", "reproduce", "sections_of"]
+__all__ = ["reproduce", "sections_of"]
 
 MEANINGS = {
     "co_bps": "bits per spike on held-out units; 0 is the mean rate of each unit",
@@ -26,6 +27,7 @@ MEANINGS = {
     "held_in_bps": "bits per spike on the units that the model sees",
     "rate_r2": "R² of inferred rates against the true expectation, mean over units",
     "vel_r2": "R² of hand velocity decoded from the rates",
+    "variance_explained": "share of the squared affinities that the components make up",
     "psth_r2": "R² of condition averages, mean over units",
 }
 STEPS = {
@@ -34,35 +36,13 @@ STEPS = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table: the first cell of each row names it; ``marked`` rows stand out."""
-
-    rows: Sequence[Sequence[object]]
-    head: Sequence[str] = ()
-    caption: str = ""
-    marked: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section of the page; all text is escaped."""
-
-    title: str
-    text: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    drawings: Sequence[Drawing] = ()
-    tables: Sequence[Table] = ()
-    code: Sequence[tuple[str, str]] = ()
-    open: bool = False
-
-
 def sections_of(run: Run, *, question: str | None, notes: Sequence[str]) -> list[Section]:
     """Return the sections for which the run has something to show."""
     made = (
         _asked(run, question),
         _data(run, notes),
         _scores(run),
+        *connectome_sections(run),
         _training(run),
         _rates(run),
         _latents(run),
@@ -82,12 +62,17 @@ def _asked(run: Run, question: str | None) -> Section:
             + (f", {n_held_out} of the units held out" if n_held_out else "")
             + "."
         )
+    if question is None and "pair_factor" in run.results:
+        question = "Which nodes act together, when, and in which animals?"
     return Section("What was asked", text=[question or f"How does {run.model} do on these data?"])
 
 
 def _data(run: Run, notes: Sequence[str]) -> Section:
     results, steps = run.results, history(run.results)
-    names = {"trial": "trials", "time": "bins per trial", "unit": "units"}
+    names = {"trial": "trials", "animal": "animals", "time": "times", "unit": "units"}
+    names.update({"roi": "rois", "channel": "channels"})
+    if "trial" in results.sizes:
+        names["time"] = "bins per trial"
     facts: list[tuple[str, object]] = [
         (name, results.sizes[dim]) for dim, name in names.items() if dim in results.sizes
     ]

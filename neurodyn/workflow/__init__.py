@@ -1,6 +1,7 @@
 """The main jobs from end to end: counts from a file, models side by side, one run folder."""
 
 from neurodyn.workflow.compare import Plan, compare
+from neurodyn.workflow.connectome import connectome, connectome_model
 from neurodyn.workflow.data import (
     Data,
     Opened,
@@ -12,19 +13,24 @@ from neurodyn.workflow.data import (
 )
 from neurodyn.workflow.demo import demo
 from neurodyn.workflow.plans import BASELINES, load_model, matched_gru, plan
+from neurodyn.workflow.traces import TraceData, open_traces
 
 __all__ = [
     "BASELINES",
     "Data",
     "Opened",
     "Plan",
+    "TraceData",
     "compare",
+    "connectome",
+    "connectome_model",
     "demo",
     "hold_out_units",
     "load_model",
     "matched_gru",
     "open_counts",
     "open_data",
+    "open_traces",
     "plan",
     "split_trials",
     "with_held_out",

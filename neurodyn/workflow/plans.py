@@ -21,7 +21,7 @@ from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.training import TrainingConfig
 from neurodyn.workflow.compare import Plan
 
-__all__ = ["BASELINES", "load_model", "matched_gru", "plan"]
+__all__ = ["BASELINES", "load_model", "matched_gru", "plan", "setting"]
 
 BASELINES = ("smoothing_glm", "factor_glm", "gru")
 TRAINING = "training."
@@ -63,7 +63,7 @@ def plan(
         For an unknown model or setting.
     """
     first, *others = dict.fromkeys(names)
-    pairs = dict(_pair(text) for text in settings)
+    pairs = dict(setting(text) for text in settings)
     own = {key: value for key, value in pairs.items() if not key.startswith(TRAINING)}
     loop = {key.removeprefix(TRAINING): pairs[key] for key in pairs.keys() - own.keys()}
     model, start = _start(first, preset)
@@ -156,7 +156,19 @@ def _fit_options(
     return {"training": assign(replace(start, seed=seed, **(training or {})), loop)}
 
 
-def _pair(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
+    """Return key and value of ``key=value``.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+
+    Examples
+    --------
+    >>> setting("rank=4")
+    ('rank', '4')
+    """
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError("a setting is key=value", found=text, expected="latent_size=32")

@@ -62,7 +62,8 @@ def active(components: xr.Dataset, quantile: float = 0.75) -> xr.DataArray:
     if not 0 <= quantile < 1:
         raise ConfigError("quantile must lie from 0 to below 1", found=quantile)
     course = components["time_factor"]
-    return course > course.quantile(quantile, "time").drop_vars("quantile")
+    found: xr.DataArray = course > course.quantile(quantile, "time").drop_vars("quantile")
+    return found
 
 
 def block_activity(components: xr.Dataset) -> xr.DataArray:
@@ -130,7 +131,7 @@ def expected_affinity(
     scale = components["strength"] * by_animal * at
     # a pair that was never seen is missing in every component
     unseen = components["pair_factor"].isnull().all("component")
-    total = xr.dot(components["pair_factor"].fillna(0.0), scale, dim="component")
+    total: xr.DataArray = xr.dot(components["pair_factor"].fillna(0.0), scale, dim="component")
     dims = [dim for dim in ("stage", *components["pair_factor"].dims[1:]) if dim in total.dims]
     return total.where(~unseen).transpose(*dims).rename("expected_affinity")
 
@@ -143,9 +144,8 @@ def stages(
 ) -> xr.Dataset:
     """Return the connectome at each stage of an experiment.
 
-    A component takes part in a stage in which its mean course is above that quantile of its
-    course. Each node belongs to the community, of a component that takes part, inside which its
-    expected affinity is largest.
+    A component takes part where its mean course is above that quantile of it. A node belongs to
+    the community, of components that take part, that binds it most.
 
     Parameters
     ----------
@@ -159,45 +159,35 @@ def stages(
     Returns
     -------
     xr.Dataset
-        Kind ``results``, dims ``(stage, roi, roi_to)``: ``expected_affinity``,
-        ``stage_community (stage, roi)``, the same number for the same community in every stage,
-        -1 for a node in none, ``stage_active (stage, component)``. ``community_name`` says which
-        component and community a number is.
+        ``expected_affinity (stage, roi, roi_to)``; ``stage_community (stage, roi)``, one number
+        for a community in all stages, -1 for none; ``stage_active (stage, component)``;
+        ``attrs["community_name"]``: component and community of each number.
 
     Raises
     ------
     EmptySelectionError
         If a stage holds no sample, or there are no communities.
     """
-    dim = node_dim_of(components)
+    dim, course = node_dim_of(components), components["time_factor"].values
     weight = np.stack([_window_weight(components["time"].values, *window) for window in windows])
-    names = [name for name, _, _ in windows]
-    course = components["time_factor"].values
+    names, starts, stops = zip(*windows)
     level = weight @ course.T
     limits = np.quantile(course, quantile, axis=1)
     taking_part = (level > limits) & (level > 0)
-    attachment = _attachment(components)
     scale = components["strength"].values * level * taking_part
-    # (stage, component, roi): expected affinity of a node with its own community
-    strongest = scale[:, :, None] * attachment
-    component = strongest.argmax(axis=1)
     community = np.asarray(_communities(components).values)
-    start = np.cumsum([0, *community.max(axis=1) + 1])[:-1]
-    number = start[component] + community[component, np.arange(community.shape[1])]
-    number = np.where(strongest.max(axis=1) > 0, number, NONE)
+    number = _strongest(scale, _attachment(components), community)
     found = results(
         {
             "expected_affinity": expected_affinity(components, weight),
             "stage_community": (("stage", dim), number),
             "stage_active": (("stage", "component"), taking_part),
         },
-        {
-            "stage": names,
-            dim: components[dim].values,
-            f"{dim}_to": components[dim].values,
-            "component": components["component"].values,
-            "stage_start": ("stage", [start for _, start, _ in windows]),
-            "stage_stop": ("stage", [stop for _, _, stop in windows]),
+        {d: components[d].values for d in (dim, f"{dim}_to", "component")}
+        | {
+            "stage": list(names),
+            "stage_start": ("stage", list(starts)),
+            "stage_stop": ("stage", list(stops)),
         },
         community_name=[
             f"{name}.{label}"
@@ -205,7 +195,26 @@ def stages(
             for label in range(own.max() + 1)
         ],
     )
-    return add_history(found, "stages", stages=names, quantile=quantile)
+    return add_history(found, "stages", stages=list(names), quantile=quantile)
+
+
+def _strongest(
+    scale: NDArray[Any], attachment: NDArray[Any], community: NDArray[Any]
+) -> NDArray[np.int64]:
+    """Return the number, over all components, of the community that binds a node most.
+
+    Parameters
+    ----------
+    scale
+        Of the components, shape ``(stage, component)``.
+    attachment, community
+        Shape ``(component, node)``.
+    """
+    bound = scale[:, :, None] * attachment
+    component = bound.argmax(axis=1)
+    start = np.cumsum([0, *community.max(axis=1) + 1])[:-1]
+    number = start[component] + community[component, np.arange(community.shape[1])]
+    return np.where(bound.max(axis=1) > 0, number, NONE)
 
 
 def _window_weight(time: NDArray[Any], name: str, start: float, stop: float) -> NDArray[Any]:
@@ -246,8 +255,8 @@ def _inside(components: xr.Dataset) -> xr.DataArray:
     pair = components["pair_factor"]
     off_diagonal = components[dim] != components[f"{dim}_to"]
     seen = (pair.notnull() & off_diagonal).astype(np.float64)
-    total = xr.dot(pair.fillna(0.0), member, other, dim=[dim, f"{dim}_to"])
-    number = xr.dot(seen, member, other, dim=[dim, f"{dim}_to"])
+    total: xr.DataArray = xr.dot(pair.fillna(0.0), member, other, dim=[dim, f"{dim}_to"])
+    number: xr.DataArray = xr.dot(seen, member, other, dim=[dim, f"{dim}_to"])
     return total / number.where(number > 0)
 
 

@@ -29,72 +29,40 @@ def attribute(
 ) -> xr.Dataset:
     """Return how much stronger each component is around each stimulus, with its significance.
 
-    The index is the mean of the component's course on ``[start, stop + after)`` over its mean
-    elsewhere. Its null: the same for the course shifted circularly against the stimuli, by times
-    drawn uniformly from all that move the windows by the margin or more. P-values are corrected
-    over components and stimuli together (Benjamini and Hochberg).
+    The index is the mean course on ``[start, stop + after)`` over the mean elsewhere. Its null:
+    the same for courses shifted circularly by uniform times that keep the margin. P-values are
+    corrected over components and stimuli together (Benjamini and Hochberg).
 
     Parameters
     ----------
     components
         With ``time_factor (component, time)``.
     trials
-        Kind ``trials`` with column ``stimulus``, on the clock of the components. All animals
-        must share it: :func:`neurodyn.transforms.align_stimuli` first.
+        Kind ``trials`` with column ``stimulus``, at times that all animals share:
+        :func:`neurodyn.transforms.align_stimuli` first.
     after
         How long a response may outlast its stimulus [s].
-    n_shifts
-        Random shifts, 1000 or more for a p-value of 0.001.
-    margin
-        Least shift [s]; the longest window if not given.
-    seed
-        Of the shifts.
+    n_shifts, margin, seed
+        Random shifts, the least of them [s] (default the longest window), and their seed.
 
     Returns
     -------
     xr.Dataset
-        Kind ``results``, dims ``(component, stimulus)``: ``stimulus_index``, ``p_value``,
-        ``q_value``.
+        Dims ``(component, stimulus)``: ``stimulus_index``, ``p_value``, ``q_value``.
 
     Raises
     ------
-    ConfigError
-        If a number is out of range.
     TrialTableError
         If stimuli have no names, come at other times in other animals, or lie outside.
-    DegenerateInputError
-        If the record is too short to shift, or the windows fill it.
-
-    Examples
-    --------
-    >>> from neurodyn.recording import trials
-    >>> course = np.zeros(400)
-    >>> course[100:120] = 1.0
-    >>> components = results(
-    ...     {"time_factor": (("component", "time"), [course])},
-    ...     {"component": ["1"], "time": np.arange(400.0)},
-    ... )
-    >>> salt = trials([100.0], [110.0], columns={"stimulus": ["salt"]})
-    >>> bool(attribute(components, salt)["q_value"].item() < 0.05)
-    True
+    ConfigError, DegenerateInputError
+        If a number is out of range; if the record is too short, or windows fill it.
     """
-    for name, value, least in (("after", after, 0), ("n_shifts", n_shifts, 1)):
-        if not (np.isfinite(value) and value >= least):
-            raise ConfigError(f"{name} must be {least} or more", found=value)
+    _require_range(after, n_shifts)
     time = components["time"].values
-    step = float(np.median(np.diff(time)))
-    begin, length = float(time[0]), step * time.size
+    step, begin = float(np.median(np.diff(time))), float(time[0])
+    length = step * time.size
     windows = _windows(trials, begin, begin + length, after)
-    longest = max(float((stop - start).max()) for start, stop in windows.values())
-    least = longest if margin is None else float(margin)
-    if not 0 <= least < length / 2:
-        raise DegenerateInputError(
-            "the record is too short to shift courses against stimuli",
-            found=f"{length:g} s with a margin of {least:g} s",
-            expected="more than twice the margin",
-        )
-    rng = np.random.default_rng(seed)
-    shifts = np.append(0.0, rng.uniform(least, length - least, n_shifts))
+    shifts, least = _shifts(windows, length, margin, n_shifts, seed)
     course = components["time_factor"].values.astype(np.float64)
     index = np.stack(
         [
@@ -104,17 +72,38 @@ def attribute(
         axis=1,
     )
     p_value = (1 + (index[..., 1:] >= index[..., :1]).sum(axis=-1)) / (1 + n_shifts)
-    dims = ("component", "stimulus")
-    found = results(
-        {
-            "stimulus_index": (dims, index[..., 0]),
-            "p_value": (dims, p_value),
-            "q_value": (dims, false_discovery_control(p_value.ravel()).reshape(p_value.shape)),
-        },
-        {"component": components["component"].values, "stimulus": list(windows)},
-    )
-    step_info = {"after": after, "n_shifts": n_shifts, "margin": least, "seed": seed}
-    return add_history(found, "attribute", **step_info)
+    q_value = false_discovery_control(p_value.ravel()).reshape(p_value.shape)
+    named = {"stimulus_index": index[..., 0], "p_value": p_value, "q_value": q_value}
+    variables = {name: (("component", "stimulus"), values) for name, values in named.items()}
+    coords = {"component": components["component"].values, "stimulus": list(windows)}
+    given = {"after": after, "n_shifts": n_shifts, "margin": least, "seed": seed}
+    return add_history(results(variables, coords), "attribute", **given)
+
+
+def _require_range(after: float, n_shifts: int) -> None:
+    for name, value, least in (("after", after, 0), ("n_shifts", n_shifts, 1)):
+        if not (np.isfinite(value) and value >= least):
+            raise ConfigError(f"{name} must be {least} or more", found=value)
+
+
+def _shifts(
+    windows: dict[str, tuple[FloatArray, FloatArray]],
+    length: float,
+    margin: float | None,
+    n_shifts: int,
+    seed: int,
+) -> tuple[FloatArray, float]:
+    """Return no shift and random ones [s], and the least of them."""
+    longest = max(float((stop - start).max()) for start, stop in windows.values())
+    least = longest if margin is None else float(margin)
+    if not 0 <= least < length / 2:
+        raise DegenerateInputError(
+            "the record is too short to shift courses against stimuli",
+            found=f"{length:g} s with a margin of {least:g} s",
+            expected="more than twice the margin",
+        )
+    drawn = np.random.default_rng(seed).uniform(least, length - least, n_shifts)
+    return np.append(0.0, drawn), least
 
 
 def _windows(

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurodyn.errors import ConfigError, DegenerateInputError, one_of
+from neurodyn.config import assign, to_dict
+from neurodyn.errors import ConfigError, DegenerateInputError
 from neurodyn.io.limits import get_limits
 from neurodyn.metrics import matched_similarity, participation_ratio
+from neurodyn.models.connectome.config import FactorisationConfig, Mode
 from neurodyn.models.connectome.hals import Factors, NeuronModel, PairModel, descend
 from neurodyn.provenance import add_history
 from neurodyn.recording import results
 from neurodyn.training.display import tracked
 from neurodyn.transforms.connectivity import Affinity, DenseAffinity, FeatureAffinity, pair_matrix
 
-__all__ = ["Fit", "Mode", "Storage", "factorise", "fit_restarts", "model_of", "pair_labels", "unit"]
+__all__ = ["Fit", "factorise", "fit_restarts", "model_of", "pair_labels", "unit"]
 
-Mode = Literal["pairs", "neurons"]
-Storage = Literal["auto", "lazy", "dense"]
 Array = NDArray[Any]
 
 
@@ -35,22 +35,16 @@ class Fit(NamedTuple):
 def factorise(
     affinity: Affinity,
     rank: int,
+    config: FactorisationConfig | None = None,
     *,
-    mode: Mode = "pairs",
-    n_restarts: int = 10,
-    n_sweeps: int = 500,
-    tolerance: float = 1e-5,
-    seed: int = 0,
-    storage: Storage = "auto",
     progress: bool = True,
+    **settings: Any,
 ) -> xr.Dataset:
     """Decompose an affinity into non-negative components by HALS; the best restart is returned.
 
-    Pair mode finds, for each component, one affinity of every pair, one course in time and one
-    strength in every animal: ``a_p(t, w) ~ sum_r strength_r pair_rp time_rt animal_rw``. Neuron
-    mode replaces the affinities of pairs by products of two node factors, which is far cheaper
-    and makes every component one group of nodes. Pairs that an animal lacks are left out of the
-    least squares exactly.
+    ``a_p(t, w) ~ sum_r strength_r pair_rp time_rt animal_rw``: a component has an affinity of
+    every pair, a course in time, and a strength in every animal. Pairs that an animal lacks are
+    left out of the least squares exactly.
 
     Parameters
     ----------
@@ -58,18 +52,8 @@ def factorise(
         See :func:`neurodyn.transforms.connectivity.differential_affinity`.
     rank
         Components; :func:`neurodyn.models.connectome.rank_scan` helps to choose.
-    mode
-        ``pairs`` or ``neurons``.
-    n_restarts
-        Random starts, each from a seed of its own.
-    n_sweeps, tolerance
-        A descent ends after so many sweeps, or when ten of them lower the relative error by
-        less than the tolerance.
-    seed
-        Of the starts.
-    storage
-        Of the tensor in pair mode: ``lazy`` never stores it; ``dense`` does, which is up to
-        twice as fast; ``auto`` does where it takes up to half of the memory limit.
+    config, **settings
+        Settings, or single ones: ``mode``, ``n_restarts``, ``seed``, ….
     progress
         Show a bar over restarts at a terminal.
 
@@ -77,21 +61,15 @@ def factorise(
     -------
     xr.Dataset
         Kind ``results``, dims ``component`` (by falling ``strength``), ``time``, ``animal``;
-        ``time_factor``, ``animal_factor`` and ``pair_factor (component, roi, roi_to)`` or
-        ``node_factor (component, roi)``, all of unit norm; ``participation``, in how many
-        animals a component is present; ``restart_error (restart)`` and ``restart_similarity
-        (restart)`` to the best one. A pair that no animal has is NaN.
+        ``time_factor``, ``animal_factor`` and ``pair_factor (component, roi, roi_to)``, or
+        ``node_factor (component, roi)`` in neuron mode, all of unit norm; ``participation``, in
+        how many animals a component is present; ``restart_error (restart)`` and
+        ``restart_similarity (restart)`` to the best. A pair that no animal has is NaN.
 
     Raises
     ------
-    ConfigError
-        For an impossible rank or mode.
-    DegenerateInputError
-        If the affinity is zero everywhere.
-
-    References
-    ----------
-    Dyballa et al., ICLR 2024, section on tensor factorisation of vectorised pairs.
+    ConfigError, DegenerateInputError
+        For an impossible setting; if the affinity is zero everywhere.
 
     Examples
     --------
@@ -102,35 +80,29 @@ def factorise(
     >>> factorise(affinity, 2, n_restarts=2)["pair_factor"].shape
     (2, 5, 5)
     """
-    model = model_of(affinity, mode, storage)
-    options: dict[str, Any] = {"n_sweeps": n_sweeps, "tolerance": tolerance}
-    fits = fit_restarts(model, rank, n_restarts, seed, progress=progress, **options)
+    config = assign(config or FactorisationConfig(), settings)
+    fits = fit_restarts(model_of(affinity, config), rank, config, progress=progress)
     best = min(range(len(fits)), key=lambda index: fits[index].errors[-1])
-    found = _labelled(affinity, fits[best], mode)
+    found = _labelled(affinity, fits[best], config.mode)
     found["restart_error"] = ("restart", [fit.errors[-1] for fit in fits])
     found["restart_similarity"] = ("restart", [similarity(fit, fits[best]) for fit in fits])
     found["restart_sweeps"] = ("restart", [len(fit.errors) for fit in fits])
-    found.attrs.update(
-        affinity.attrs, error=fits[best].errors[-1], seed=seed, mode=mode, best_restart=best
-    )
-    step = {"rank": rank, "mode": mode, "n_restarts": n_restarts, "seed": seed, **options}
-    return add_history(found, "factorise", **step, **affinity.attrs)
+    found.attrs.update(affinity.attrs, error=fits[best].errors[-1], best_restart=best)
+    return add_history(found, "factorise", rank=rank, **to_dict(config), **affinity.attrs)
 
 
-def model_of(affinity: Affinity, mode: Mode, storage: Storage = "auto") -> PairModel | NeuronModel:
+def model_of(affinity: Affinity, config: FactorisationConfig) -> PairModel | NeuronModel:
     """Return what is to be fitted.
 
     Raises
     ------
     ConfigError
-        For an unknown mode, or neuron mode of an affinity that is stored.
+        For neuron mode of an affinity that is stored.
     DegenerateInputError
         If the affinity is zero everywhere.
     """
-    one_of("mode", mode, ("pairs", "neurons"))
-    one_of("storage", storage, ("auto", "lazy", "dense"))
     model: PairModel | NeuronModel
-    if mode == "neurons":
+    if config.mode == "neurons":
         if not isinstance(affinity, FeatureAffinity):
             raise ConfigError(
                 "neuron mode takes an affinity made of features",
@@ -140,9 +112,10 @@ def model_of(affinity: Affinity, mode: Mode, storage: Storage = "auto") -> PairM
         model = NeuronModel(affinity)
     else:
         n_bytes = affinity.mask.size * affinity.n_time * np.dtype(np.float32).itemsize
-        if storage == "dense" or (storage == "auto" and 2 * n_bytes <= get_limits().memory):
-            affinity = DenseAffinity.of(affinity)
-        model = PairModel(affinity)
+        fits = config.storage == "auto" and 2 * n_bytes <= get_limits().memory
+        model = PairModel(
+            DenseAffinity.of(affinity) if fits or config.storage == "dense" else affinity
+        )
     if not model.norm_squared > 0:
         raise DegenerateInputError(
             "the affinity is zero everywhere",
@@ -152,28 +125,22 @@ def model_of(affinity: Affinity, mode: Mode, storage: Storage = "auto") -> PairM
 
 
 def fit_restarts(
-    model: PairModel | NeuronModel,
-    rank: int,
-    n_restarts: int,
-    seed: int,
-    *,
-    progress: bool = True,
-    **options: Any,
+    model: PairModel | NeuronModel, rank: int, config: FactorisationConfig, *, progress: bool = True
 ) -> list[Fit]:
-    """Return the descents from ``n_restarts`` random starts.
+    """Return the descents from all random starts.
 
     Raises
     ------
     ConfigError
-        If the rank or the number of restarts is not a positive whole number.
+        If the rank is not a positive whole number.
     """
-    for name, value in (("rank", rank), ("n_restarts", n_restarts)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ConfigError(f"{name} must be a whole number from 1", found=value)
-    seeds = np.random.SeedSequence(seed).spawn(n_restarts)
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
+        raise ConfigError("rank must be a whole number from 1", found=rank)
+    seeds = np.random.SeedSequence(config.seed).spawn(config.n_restarts)
+    options: dict[str, Any] = {"n_sweeps": config.n_sweeps, "tolerance": config.tolerance}
     return [
-        unit(*descend(model, int(rank), np.random.default_rng(one), **options))
-        for one in tracked(seeds, f"factorising, rank {rank}", shown=progress)
+        unit(*descend(model, int(rank), np.random.default_rng(seed), **options))
+        for seed in tracked(seeds, f"factorising, rank {rank}", shown=progress)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,47 +11,45 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from neurodyn.config import assign, to_dict
 from neurodyn.errors import ConfigError
-from neurodyn.models.connectome.factorisation import (
-    Mode,
-    Storage,
-    fit_restarts,
-    model_of,
-    similarity,
-)
-from neurodyn.models.connectome.hals import PairModel
+from neurodyn.models.connectome.config import FactorisationConfig
+from neurodyn.models.connectome.factorisation import fit_restarts, model_of, similarity
+from neurodyn.models.connectome.hals import NeuronModel, PairModel
 from neurodyn.provenance import add_history
 from neurodyn.recording import results
-from neurodyn.transforms.connectivity import Affinity, DenseAffinity
+from neurodyn.transforms.connectivity import Affinity
 
 __all__ = ["held_out_fibres", "nuclear", "rank_scan"]
 
 SMOOTHED_OVER = 1.5
+SCANNED = FactorisationConfig(n_restarts=5, n_sweeps=200, tolerance=1e-4)
+CRITERIA: dict[str, Any] = {
+    "error": ("rank", "restart"),
+    "restart_similarity": "rank",
+    "nuclear": "rank",
+    "held_out_error": "rank",
+}
 
 
 def rank_scan(
     affinity: Affinity,
     ranks: Sequence[int] = (1, 2, 3, 4, 5, 6, 7, 8),
+    config: FactorisationConfig | None = None,
     *,
-    mode: Mode = "pairs",
-    n_restarts: int = 5,
     held_out_fraction: float = 0.1,
-    n_sweeps: int = 200,
-    tolerance: float = 1e-4,
-    seed: int = 0,
-    storage: Storage = "auto",
     progress: bool = True,
+    **settings: Any,
 ) -> xr.Dataset:
     """Fit several ranks and report what speaks for each.
 
     Parameters
     ----------
-    affinity, mode, n_sweeps, tolerance, seed, storage, progress
-        As in :func:`neurodyn.models.connectome.factorise`.
+    affinity, config, **settings, progress
+        As in :func:`neurodyn.models.connectome.factorise`; without ``config``, five restarts
+        that end at a tolerance of 1e-4.
     ranks
         To try, increasing.
-    n_restarts
-        Random starts of each.
     held_out_fraction
         Of the fibres: a pair in an animal, at all times. A fibre is held out only where another
         animal has the pair, so one animal alone has none.
@@ -60,9 +59,10 @@ def rank_scan(
     xr.Dataset
         Kind ``results``, dims ``rank`` and ``restart``: relative ``error``;
         ``restart_similarity (rank)``, mean over the other restarts with the best, stable from
-        about 0.9; ``nuclear (rank)``, the effective number of different node or pair factors,
-        and its smoothed increase ``nuclear_slope``, which flattens where further components
-        repeat; ``held_out_error (rank)``, relative, NaN with one animal or in neuron mode.
+        about 0.9; ``nuclear (rank)``, the effective number of different node or pair factors
+        less one, and its smoothed increase ``nuclear_slope``, which flattens where further
+        components repeat; ``held_out_error (rank)``, relative, NaN with one animal and in
+        neuron mode.
 
     Raises
     ------
@@ -71,54 +71,45 @@ def rank_scan(
 
     References
     ----------
-    The nuclear criterion follows the tensor practice of Dyballa et al. (neural encoding
-    manifolds).
-
-    Examples
-    --------
-    >>> from neurodyn.recording import signal
-    >>> from neurodyn.transforms.connectivity import differential_affinity
-    >>> values = np.random.default_rng(0).normal(size=(2, 100, 5)).cumsum(axis=1)
-    >>> affinity = differential_affinity(signal(values, sampling_rate=4.0, dim="roi"))
-    >>> rank_scan(affinity, [1, 2], n_restarts=2)["error"].shape
-    (2, 2)
+    Dyballa et al., practice of tensor factorisation for neural encoding manifolds.
     """
+    config = assign(config or SCANNED, settings)
     wanted = [int(rank) for rank in ranks]
     if not wanted or wanted != sorted(set(wanted)) or not 0 < held_out_fraction < 1:
         raise ConfigError(
             "ranks must increase and held_out_fraction lie between 0 and 1",
             found=f"{wanted}, {held_out_fraction}",
         )
-    model = model_of(affinity, mode, storage)
-    # stored once, whatever is held out of it
-    tensor = model.affinity
-    hidden = held_out_fibres(affinity.mask, held_out_fraction, seed)
-    held_out = mode == "pairs" and bool(hidden.any())
-    options: dict[str, Any] = {"n_sweeps": n_sweeps, "tolerance": tolerance, "progress": progress}
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("error", "restart_similarity", "nuclear", "held_out_error")
-    }
-    for rank in wanted:
-        fits = fit_restarts(model, rank, n_restarts, seed, **options)
-        best = min(fits, key=lambda fit: fit.errors[-1])
-        others = [similarity(fit, best) for fit in fits if fit is not best]
-        rows["error"].append([fit.errors[-1] for fit in fits])
-        rows["restart_similarity"].append(np.mean(others) if others else np.nan)
-        rows["nuclear"].append(np.mean([nuclear(fit.factors.node[0]) for fit in fits]))
-        error = _held_out_error(tensor, hidden, rank, seed, options) if held_out else np.nan
-        rows["held_out_error"].append(error)
-    increase = np.gradient(rows["nuclear"], wanted) if len(wanted) > 1 else np.array([np.nan])
+    model = model_of(affinity, config)
+    hidden = held_out_fibres(affinity.mask, held_out_fraction, config.seed)
+    rows = [_criteria(model, hidden, rank, config, progress) for rank in wanted]
     scan = results(
-        {
-            "error": (("rank", "restart"), rows.pop("error")),
-            **{name: ("rank", values) for name, values in rows.items()},
-            "nuclear_slope": ("rank", gaussian_filter1d(increase, SMOOTHED_OVER)),
-        },
-        {"rank": wanted, "restart": np.arange(n_restarts)},
+        {name: (dims, [row[name] for row in rows]) for name, dims in CRITERIA.items()},
+        {"rank": wanted, "restart": np.arange(config.n_restarts)},
         **affinity.attrs,
     )
-    step = {"ranks": wanted, "mode": mode, "n_restarts": n_restarts, "seed": seed}
-    return add_history(scan, "rank_scan", **step, held_out_fraction=held_out_fraction)
+    slope = np.gradient(scan["nuclear"], wanted) if len(wanted) > 1 else [np.nan]
+    scan["nuclear_slope"] = ("rank", gaussian_filter1d(slope, SMOOTHED_OVER))
+    step = {"ranks": wanted, "held_out_fraction": held_out_fraction}
+    return add_history(scan, "rank_scan", **step, **to_dict(config))
+
+
+def _criteria(
+    model: PairModel | NeuronModel,
+    hidden: NDArray[np.bool_],
+    rank: int,
+    config: FactorisationConfig,
+    progress: bool,
+) -> dict[str, Any]:
+    fits = fit_restarts(model, rank, config, progress=progress)
+    best = min(fits, key=lambda fit: fit.errors[-1])
+    others = [similarity(fit, best) for fit in fits if fit is not best]
+    return {
+        "error": [fit.errors[-1] for fit in fits],
+        "restart_similarity": np.mean(others) if others else np.nan,
+        "nuclear": np.mean([nuclear(fit.factors.node[0]) for fit in fits]),
+        "held_out_error": _held_out_error(model, hidden, rank, config),
+    }
 
 
 def held_out_fibres(mask: NDArray[np.bool_], fraction: float, seed: int) -> NDArray[np.bool_]:
@@ -157,13 +148,15 @@ def nuclear(factor: NDArray[Any]) -> float:
 
 
 def _held_out_error(
-    tensor: Affinity | DenseAffinity,
+    model: PairModel | NeuronModel,
     hidden: NDArray[np.bool_],
     rank: int,
-    seed: int,
-    options: dict[str, Any],
+    config: FactorisationConfig,
 ) -> float:
-    (fit,) = fit_restarts(PairModel(tensor.within(~hidden)), rank, 1, seed, **options)
-    judged = PairModel(tensor.within(hidden))
+    if isinstance(model, NeuronModel) or not hidden.any():
+        return np.nan
+    once = replace(config, n_restarts=1)
+    (fit,) = fit_restarts(PairModel(model.affinity.within(~hidden)), rank, once, progress=False)
+    judged = PairModel(model.affinity.within(hidden))
     scaled = fit.factors._replace(time=fit.factors.time * fit.strength[:, None])
     return float(np.sqrt(judged.residual(scaled) / judged.norm_squared))

@@ -35,9 +35,7 @@ def decompose(
     rank
         Of the decomposition, as tensorly's function takes it.
     method
-        Name of the function: ``parafac``, ``non_negative_parafac``,
-        ``non_negative_parafac_hals``, ``constrained_parafac``, ``tucker``,
-        ``non_negative_tucker``, ….
+        Name of the function: ``parafac``, ``non_negative_parafac``, ``tucker``, ….
     backend, device
         ``numpy``; or ``pytorch`` on ``cpu`` or ``cuda``.
     **options
@@ -55,7 +53,7 @@ def decompose(
     ConfigError
         For a method that tensorly lacks, or one with another kind of result.
     DataError
-        If the tensor holds what is not finite.
+        If a number is not finite.
 
     Examples
     --------
@@ -65,13 +63,19 @@ def decompose(
     (array([3.464102]), ('component', 'time'))
     """
     import tensorly
-    from tensorly import decomposition
 
     one_of("backend", backend, ("numpy", "pytorch"))
-    known = [name for name in dir(decomposition) if name.islower() and not name.startswith("_")]
-    function = getattr(decomposition, method, None) if method in known else None
-    if not callable(function):
-        raise ConfigError(f"tensorly has no decomposition {method!r}", hint=suggest(method, known))
+    function = _function(method)
+    _require_finite(tensor)
+    place = {} if backend == "numpy" else {"device": device}
+    with tensorly.backend_context(backend):
+        core, factors = _parts(function(tensorly.tensor(tensor.values, **place), rank, **options))
+    decomposed = _labelled(tensor, core, factors)
+    decomposed.attrs["error"] = _error(tensor, core, factors)
+    return add_history(decomposed, "decompose", method=method, rank=rank, backend=backend)
+
+
+def _require_finite(tensor: xr.DataArray) -> None:
     n_bad = int((~np.isfinite(tensor.values)).sum())
     if n_bad:
         raise DataError(
@@ -79,29 +83,31 @@ def decompose(
             found=f"{n_bad} of {tensor.size} are not finite",
             hint="fill them and pass mask=, or use factorise(...), which masks exactly",
         )
-    place = {} if backend == "numpy" else {"device": device}
-    with tensorly.backend_context(backend):
-        found = function(tensorly.tensor(tensor.values, **place), rank, **options)
-        parts = _parts(found)
-    if parts is None:
-        raise ConfigError(
-            f"the result of {method!r} is no CP and no Tucker decomposition",
-            found=type(found).__name__,
-            hint="call tensorly itself",
-        )
-    decomposed = _labelled(tensor, *parts)
-    decomposed.attrs["error"] = _error(tensor, *parts)
-    return add_history(decomposed, "decompose", method=method, rank=rank, backend=backend)
 
 
-def _parts(found: Any) -> tuple[np.ndarray, list[np.ndarray]] | None:
+def _function(method: str) -> Any:
+    """Return a function of tensorly by its name."""
+    from tensorly import decomposition
+
+    known = [name for name in dir(decomposition) if name.islower() and not name.startswith("_")]
+    function = getattr(decomposition, method, None) if method in known else None
+    if not callable(function):
+        raise ConfigError(f"tensorly has no decomposition {method!r}", hint=suggest(method, known))
+    return function
+
+
+def _parts(found: Any) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return weights or core, and factors, as arrays of numpy."""
     from tensorly import to_numpy
     from tensorly.cp_tensor import CPTensor
     from tensorly.tucker_tensor import TuckerTensor
 
     if not isinstance(found, CPTensor | TuckerTensor):
-        return None
+        raise ConfigError(
+            "the result is no CP and no Tucker decomposition",
+            found=type(found).__name__,
+            hint="call tensorly itself",
+        )
     core, factors = found
     matrices = [np.asarray(to_numpy(factor)) for factor in factors]
     if core is None:
