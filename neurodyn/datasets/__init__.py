@@ -1,5 +1,8 @@
 """Named data: simulators with known truth, embedded recordings and downloadable ones."""
 
+from neurodyn.datasets.calcium_events import CalciumEventsConfig, simulate_calcium_events
+from neurodyn.datasets.calcium_motifs import simulate_calcium_motifs, write_calcium_motifs
+from neurodyn.datasets.calcium_motifs_config import CalciumMotifsConfig
 from neurodyn.datasets.chaotic_rnn import ChaoticRNNConfig, simulate_chaotic_rnn
 from neurodyn.datasets.lorenz import LorenzConfig, simulate_lorenz
 from neurodyn.datasets.registry import (
@@ -15,6 +18,8 @@ from neurodyn.datasets.shipped import shipped
 from neurodyn.datasets.simulation import Simulation, read, truth_path, write
 
 __all__ = [
+    "CalciumEventsConfig",
+    "CalciumMotifsConfig",
     "ChaoticRNNConfig",
     "DatasetInfo",
     "LorenzConfig",
@@ -27,8 +32,11 @@ __all__ = [
     "read",
     "shipped",
     "simulate",
+    "simulate_calcium_events",
+    "simulate_calcium_motifs",
     "simulate_chaotic_rnn",
     "simulate_lorenz",
     "truth_path",
     "write",
+    "write_calcium_motifs",
 ]

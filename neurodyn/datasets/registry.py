@@ -17,6 +17,8 @@ import xarray as xr
 
 from neurodyn import io
 from neurodyn.config import from_dict
+from neurodyn.datasets.calcium_events import simulate_calcium_events
+from neurodyn.datasets.calcium_motifs import simulate_calcium_motifs
 from neurodyn.datasets.chaotic_rnn import simulate_chaotic_rnn
 from neurodyn.datasets.lorenz import TEXTBOOK, simulate_lorenz
 from neurodyn.datasets.rest_schaefer100 import read_rest_schaefer100
@@ -45,6 +47,8 @@ SIMULATORS: dict[str, tuple[Callable[..., Simulation], dict[str, Any]]] = {
     "lorenz": (simulate_lorenz, {}),
     "lorenz_textbook": (simulate_lorenz, TEXTBOOK),
     "chaotic_rnn": (simulate_chaotic_rnn, {}),
+    "calcium_motifs": (simulate_calcium_motifs, {}),
+    "calcium_events": (simulate_calcium_events, {}),
 }
 
 

@@ -42,13 +42,13 @@ class Format:
     name
         What users call it.
     suffixes
-        Endings of file names, ``".nwb"``.
+        Endings of file names, ``".nwb"``; none for a folder that its content tells.
     opener, loader
         ``"module:function"``: ``opener(source, **options)`` gives a lazy recording,
         ``loader(source, select, on_bad, **options)`` one in memory.
     recognises
         Tells from the first bytes and the path whether a file of unknown ending is of this
-        format.
+        format; a folder has no bytes.
     checker
         ``checker(source)`` lists all faults, for :func:`neurodyn.io.doctor.check`.
     """
@@ -151,7 +151,7 @@ def recognise(path: str | Path) -> Format:
     FileNotFoundError
         If there is no such file.
     CorruptFileError
-        If it is an empty file or a folder.
+        If it is an empty file, or a folder of no known format.
     UnsupportedFormatError
         If it is of no known format; lists those that are.
 
@@ -168,14 +168,13 @@ def recognise(path: str | Path) -> Format:
     for format in FORMATS.values():
         if path.name.lower().endswith(format.suffixes):
             return format
-    if not path.is_file() or not path.stat().st_size:
+    head = _head(path)
+    for format in FORMATS.values():
+        if (head or path.is_dir()) and format.recognises(path, head):
+            return format
+    if not head:
         found = "an empty file" if path.is_file() else "a folder"
         raise CorruptFileError("not a file of data", where=path, found=found, expected=_known())
-    with path.open("rb") as file:
-        head = file.read(1024)
-    for format in FORMATS.values():
-        if format.recognises(path, head):
-            return format
     raise UnsupportedFormatError(
         "file is of no known format",
         where=path,
@@ -195,13 +194,34 @@ def resolve(source: Any, options: dict[str, Any]) -> tuple[Format, Any]:
 
 
 def _known() -> str:
-    return ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS.values())
+    return ", ".join(f"{f.name} ({' '.join(f.suffixes) or 'a folder'})" for f in FORMATS.values())
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(1024)
 
 
 def import_function(name: str) -> Callable[..., Any]:
     """Return the function that ``"module:function"`` names."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+
+
+def _is_mat(path: Path, head: bytes) -> bool:
+    from neurodyn.io.mat import is_mat
+
+    return is_mat(head)
+
+
+def _is_suite2p(path: Path, head: bytes) -> bool:
+    if head:
+        return False
+    from neurodyn.io.suite2p import is_suite2p
+
+    return is_suite2p(path)
 
 
 def _has_root_attr(path: Path, head: bytes, name: str) -> bool:
@@ -240,5 +260,34 @@ register(
         "neurodyn.io.nwb.zarr:open_zarr",
         "neurodyn.io.nwb.zarr:load_zarr",
         checker="neurodyn.io.nwb.zarr:check_zarr",
+    )
+)
+register(
+    Format(
+        "NeuroPAL",
+        (".mat",),
+        "neurodyn.io.neuropal:open_neuropal",
+        "neurodyn.io.neuropal:load_neuropal",
+        _is_mat,
+        "neurodyn.io.neuropal:check_neuropal",
+    )
+)
+register(
+    Format(
+        "table of traces",
+        (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
+        "neurodyn.io.tables:open_table",
+        "neurodyn.io.tables:load_table",
+        checker="neurodyn.io.tables:check_table",
+    )
+)
+register(
+    Format(
+        "suite2p",
+        (),
+        "neurodyn.io.suite2p:open_suite2p",
+        "neurodyn.io.suite2p:load_suite2p",
+        _is_suite2p,
+        "neurodyn.io.suite2p:check_suite2p",
     )
 )

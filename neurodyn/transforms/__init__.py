@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from neurodyn.transforms.selection import select_units as select_units
     from neurodyn.transforms.smoothing import smooth as smooth
     from neurodyn.transforms.smoothing import smoothing_kernel as smoothing_kernel
+    from neurodyn.transforms.stacking import stack_animals as stack_animals
+    from neurodyn.transforms.stimulus_alignment import align_stimuli as align_stimuli
     from neurodyn.transforms.tuning import tuning_curves as tuning_curves
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -36,6 +38,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "resampling": ["decimate", "match", "resample"],
         "selection": ["select_trials", "select_units"],
         "smoothing": ["smooth", "smoothing_kernel"],
+        "stacking": ["stack_animals"],
+        "stimulus_alignment": ["align_stimuli"],
         "tuning": ["tuning_curves"],
     },
 )

@@ -36,7 +36,13 @@ def test_every_set_has_title_licence_and_citation() -> None:
         assert info.title
         assert info.citation
         assert info.licence in ("BSD-3-Clause", "Apache-2.0", "CC-BY-4.0")
-    assert datasets.list_datasets("simulated") == ["lorenz", "lorenz_textbook", "chaotic_rnn"]
+    assert datasets.list_datasets("simulated") == [
+        "lorenz",
+        "lorenz_textbook",
+        "chaotic_rnn",
+        "calcium_motifs",
+        "calcium_events",
+    ]
 
 
 @pytest.mark.parametrize("name", NLB)

@@ -7,6 +7,7 @@ A case makes something and reads it; its name begins with the row of the table i
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
+import neuropal_files
 import numpy as np
 import pytest
 from loopback import content, in_turn, redirect, slow, status, truncated
@@ -266,6 +268,45 @@ def _(lab):
     neurodyn.io.open(lab.folder / "own.nc")
 
 
+def neuropal_loads(lab):
+    for write in neuropal_files.WRITERS.values():
+        path = write(lab.folder / "worms.mat", neuropal_files.undamaged())
+        assert neurodyn.io.load(path)["signal"].sizes["animal"] == 3
+    return path
+
+
+@case("F01-matlab", CorruptFileError, "not a readable HDF5 file(.|\n)*truncated", neuropal_loads)
+def _(lab):
+    path = neuropal_loads(lab)
+    path.write_bytes(path.read_bytes()[:-1000])
+    neurodyn.io.load(path)
+
+
+@case("F02-matlab", CorruptFileError, "MATLAB file cannot be read(.|\n)*traces", neuropal_loads)
+def _(lab):
+    fields = {"traces": neuropal_files.undamaged()["traces"], **neuropal_files.undamaged()}
+    path = neuropal_files.write_5(lab.folder / "worms.mat", fields, do_compression=True)
+    flip(path, 2000)
+    neurodyn.io.load(path)
+
+
+@case("F05-matlab", UnsafeFileError, r"an external link.*#refs#/out", neuropal_loads)
+def _(lab):
+    path = neuropal_loads(lab)
+    with h5py.File(path, "r+") as file:
+        file["#refs#/out"] = h5py.ExternalLink("/etc/hosts", "/")
+    neurodyn.io.open(path)
+
+
+@case("F08-matlab", CorruptFileError, r"bytes of data for shape \(.*2147483647", neuropal_loads)
+def _(lab):
+    data = neuropal_files.write_5(lab.folder / "a.mat", neuropal_files.undamaged())
+    shape = (1).to_bytes(4, "little") * 2
+    lying = data.read_bytes().replace(shape, b"\xff\xff\xff\x7f" + shape[:4])
+    data.write_bytes(lying)
+    neurodyn.io.load(data)
+
+
 @case("F07-objects", SizeBudgetError, "too many objects(.|\n)*objects=", clean)
 def _(lab):
     with h5py.File(lab.folder / "a.h5", "w") as file:
@@ -302,6 +343,29 @@ def well_compressed(lab):
 def _(lab):
     with limited(memory="100 GB"):
         read_all(write_bomb(lab, 110))
+
+
+def table_loads(lab):
+    path = lab.folder / "worm.csv.gz"
+    path.write_bytes(gzip.compress(b"time_s,AVAL\n0,1\n0.5,2\n"))
+    assert neurodyn.io.load(path)["signal"].sizes["time"] == 2
+    return path
+
+
+@case("F01-table", CorruptFileError, "compressed table is damaged", table_loads)
+def _(lab):
+    path = table_loads(lab)
+    path.write_bytes(path.read_bytes()[:-6])
+    neurodyn.io.open(path)
+
+
+@case("F09-table", SizeBudgetError, r"expand suspiciously(.|\n)*ratio 1\d\d\d\)", table_loads)
+def _(lab):
+    path = lab.folder / "bomb.csv.gz"
+    rows = gzip.compress(b"0,0\n" * 2_500_000)
+    path.write_bytes(gzip.compress(b"t,a\n") + rows * 101)
+    with limited(memory="100 GB"):
+        neurodyn.io.open(path)
 
 
 @case("F10-unwritten", DataQualityWarning, "storage 0 of 8000 bytes", chunked)
@@ -368,6 +432,30 @@ def _(lab):
     path = lab.folder / "a.npy"
     path.write_bytes(path.read_bytes()[:-8])
     read_npy(path)
+
+
+def suite2p_loads(lab):
+    for name in ("F.npy", "Fneu.npy"):
+        np.save(lab.folder / name, np.ones((2, 9), np.float32))
+    np.save(lab.folder / "ops.npy", np.array({"fs": 30.0}), allow_pickle=True)
+    tree = neurodyn.io.load(lab.folder, sampling_rate=30.0)
+    assert tree["signal/neuropil"].sizes["roi"] == 2
+
+
+@case("F12-suite2p", UnsafeFileError, "could run code", suite2p_loads)
+def _(lab):
+    suite2p_loads(lab)
+    Trap.path = str(lab.folder / "ran")
+    np.save(lab.folder / "Fneu.npy", np.array([[Trap()]]), allow_pickle=True)
+    neurodyn.io.load(lab.folder)
+
+
+@case("F13-suite2p", CorruptFileError, r"F\.npy(.|\n)*disagree|disagree", suite2p_loads)
+def _(lab):
+    suite2p_loads(lab)
+    path = lab.folder / "F.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    neurodyn.io.load(lab.folder)
 
 
 def own_file_opens(lab):

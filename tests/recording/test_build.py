@@ -55,6 +55,43 @@ def test_physical_applies_scale_conversion_and_offset():
     assert nr.physical(ds).dtype == np.float32
 
 
+def test_signals_of_several_animals():
+    values = np.arange(24.0).reshape(2, 4, 3)
+    ds = nr.signal(values, sampling_rate=2.0, dim="roi", animal=["w1", 2], scale_factor=0.5)
+    assert ds["signal"].dims == ("animal", "time", "roi")
+    assert ds["animal"].values.tolist() == ["w1", "2"]
+    assert ds["time"].values.tolist() == [0.0, 0.5, 1.0, 1.5]
+    assert nr.physical(ds).dims == ("animal", "time", "roi")
+    np.testing.assert_array_equal(nr.physical(ds), values / 2)
+    tree = nr.recording([ds])
+    assert nr.faults(tree) == []
+    assert "2 animals, 4 times, 3 rois: signal (2 Hz)" in nr.describe(tree)
+    numbered = nr.signal(values, sampling_rate=2.0)
+    assert numbered["signal"].dims == ("animal", "time", "channel")
+    assert numbered["animal"].values.tolist() == ["0", "1"]
+    assert nr.faults(ds.isel(animal=0, drop=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ds: ds.assign_coords(animal=["a", "a"]), "animal labels repeat: .*a"),
+        (lambda ds: ds.assign_coords(animal=[0, 1]), "coordinate 'animal' has dtype int64"),
+        (lambda ds: ds.transpose("time", "animal", "roi"), r"dims \(time, animal, roi\)"),
+        (lambda ds: ds.rename(animal="subject"), r"\(subject, time, roi\), expected .*\(animal"),
+    ],
+)
+def test_faults_of_signals_of_several_animals(change, message):
+    ds = nr.signal(np.zeros((2, 4, 3)), sampling_rate=2.0, dim="roi", animal=["a", "b"])
+    assert nr.faults(ds) == []
+    with pytest.raises(SchemaError, match=message):
+        nr.validate(change(ds))
+
+
+def test_an_animal_without_an_axis_is_not_asked_for():
+    assert "animal" not in nr.signal(np.zeros((4, 3)), sampling_rate=2.0, animal=["a"]).coords
+
+
 def test_very_long_clocks_stay_lazy():
     time = nr.regular_time(2**26, 1000.0, start=5.0)
     assert type(time.xindexes["time"]).__name__ == "RangeIndex"

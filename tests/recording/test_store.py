@@ -108,6 +108,20 @@ def a_signal(rng):
     )
 
 
+def worms(rng):
+    values = rng.normal(size=(3, 8, 2))
+    values[1, :, 0] = np.nan
+    return nr.signal(
+        values,
+        sampling_rate=4.0,
+        animal=["w 1", "w 2", "µ"],
+        channel=["AVAL", "AVAR"],
+        dim="roi",
+        units="dF/F0",
+        channel_columns={"side": ["L", "R"]},
+    ).assign_coords(n_frames=("animal", [8, 8, 7]))
+
+
 def a_bold(rng):
     return nr.bold(
         rng.normal(size=(6, 3)),
@@ -145,7 +159,7 @@ def a_result(rng):
     )
 
 
-KINDS = [a_spikes, a_counts, a_signal, a_bold, a_behavior, some_trials, a_result]
+KINDS = [a_spikes, a_counts, a_signal, worms, a_bold, a_behavior, some_trials, a_result]
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -161,13 +175,13 @@ def test_every_kind_survives_alone(make, rng, tmp_path):
 
 @relaxed
 @given(
-    makers=st.lists(st.sampled_from(KINDS), max_size=7, unique=True),
+    makers=st.lists(st.sampled_from(KINDS), max_size=8, unique=True),
     value=attr_values,
     seed=st.integers(0, 99),
 )
 def test_recordings_survive_with_any_attrs(makers, value, seed, tmp_path):
     rng = np.random.default_rng(seed)
-    children = [make(rng) for make in makers]
+    children = list({ds.attrs["kind"]: ds for ds in (make(rng) for make in makers)}.values())
     tree = nr.recording(children, subject="J", free=value)
     back = nr.load(nr.save(tree, tmp_path / "tree.nc"))
     assert same(back.attrs["free"], value)

@@ -10,7 +10,7 @@ from pynwb import NWBFile, TimeSeries
 from pynwb.behavior import SpatialSeries
 from pynwb.ecephys import ElectricalSeries
 
-from neurodyn.errors import DataError
+from neurodyn.errors import DataError, UnsupportedFormatError
 from neurodyn.io.nwb.write_tables import module
 
 __all__ = ["add_behavior", "add_signal"]
@@ -40,9 +40,15 @@ def add_signal(nwb: NWBFile, name: str, ds: xr.Dataset) -> str:
     """Add a signal to the acquired series; returns its path in the file.
 
     One in volts over channels becomes an ``ElectricalSeries`` with a table of electrodes.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If it is a signal of several animals: an NWB file is about one.
     """
     name = name or "signal"
     raw = ds["signal"]
+    _require_one_animal(name, raw)
     dim = str(raw.dims[1])
     settings = _settings(name, ds, "signal", f"{raw.sizes[dim]} {dim}s")
     settings["conversion"] = float(raw.attrs.get("scale_factor", 1.0))
@@ -55,6 +61,18 @@ def add_signal(nwb: NWBFile, name: str, ds: xr.Dataset) -> str:
         series = TimeSeries(**settings, unit=raw.attrs.get("units") or "n.a.")
     nwb.add_acquisition(series)
     return f"/acquisition/{name}"
+
+
+def _require_one_animal(name: str, signal: xr.DataArray) -> None:
+    if "animal" in signal.dims:
+        raise UnsupportedFormatError(
+            "an NWB file holds one animal",
+            where=name,
+            found=f"a signal of {signal.sizes['animal']} animals",
+            expected="dims (time, roi) or (time, channel)",
+            hint="save it as netCDF: neurodyn.save(recording, 'file.nc'); or write a file for each"
+            " animal, with signal.isel(animal=0, drop=True)",
+        )
 
 
 def _settings(name: str, ds: xr.Dataset, variable: str, columns: str) -> dict[str, Any]:
