@@ -59,6 +59,18 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def reset_peak() -> int:
+    """Forget how high the memory of this process was; return how much it holds now.
+
+    Raises
+    ------
+    OSError
+        Where the system cannot do so: elsewhere than on Linux.
+    """
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    return peak_bytes()
+
+
 def in_child(module: str, *arguments: str) -> Any:
     """Run a benchmark module in a fresh process and return the JSON that it prints last."""
     done = subprocess.run(

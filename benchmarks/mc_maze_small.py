@@ -1,13 +1,13 @@
 """Co-bps on real MC_Maze_Small trials, cross-validated, for LangevinFlow and all baselines.
 
-    python -m benchmarks.mc_maze_small [ROW ...] [--data FILE.h5] [--draws 4] [--table]
+    python -m benchmarks.mc_maze_small [ROW ...] [--folds 0 1 2 3 4] [--draws 4] [--table]
 
 80 trials, 107 held-in and 35 held-out units, 20 ms bins; five shuffled folds fixed by a seed. In
 each outer fold every row gets the same search: ``--draws`` settings, the first of them its
 preset, judged by co-bps on a quarter of the training trials, which also decides how long to
 train; the best is fitted again on all training trials. No test trial takes part in a choice.
 Each fold of each row is one JSON file, so an interrupted run goes on where it was; two commands
-with different rows use two cores.
+with different rows or folds use two cores.
 """
 
 from __future__ import annotations
@@ -147,13 +147,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("rows", nargs="*", default=list(rows()))
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--folds", type=int, nargs="*", default=list(range(N_FOLDS)))
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--table", action="store_true", help="only the table")
     chosen = parser.parse_args()
     counts = load(chosen.data)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for row in [] if chosen.table else chosen.rows:
-        for fold in range(N_FOLDS):
+        for fold in chosen.folds:
             path = RESULTS / f"{row}-{fold}.json"
             if not path.is_file():
                 found = run_fold(row, fold, counts, chosen.draws)
