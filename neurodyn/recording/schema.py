@@ -82,7 +82,8 @@ KINDS: dict[str, KindRule] = {
         },
         coordinates={
             "time": _TIME,
-            "animal": _rule("animal", TEXT, required=False),
+            # a scalar once one animal was chosen
+            "animal": _rule("animal | ", TEXT, required=False),
             "channel": _rule("channel", TEXT, required=False),
             "roi": _rule("roi", TEXT, required=False),
             "channel_conversion": _rule("channel", FLOAT, required=False),

@@ -69,6 +69,7 @@ def test_signals_of_several_animals():
     numbered = nr.signal(values, sampling_rate=2.0)
     assert numbered["signal"].dims == ("animal", "time", "channel")
     assert numbered["animal"].values.tolist() == ["0", "1"]
+    assert nr.faults(ds.isel(animal=0)) == []
     assert nr.faults(ds.isel(animal=0, drop=True)) == []
 
 
