@@ -15,6 +15,18 @@ TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial(tutorial, tmp_path):
+    run(tutorial, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_tutorial_on_a_real_worm(shared_data, tmp_path):
+    worm = shared_data / "celegans_wormwideweb_1worm" / "traces_z.csv.gz"
+    (tutorial,) = (path for path in TUTORIALS if path.name.startswith("05"))
+    run(tutorial, tmp_path, NEURODYN_RECORDING=str(worm))
+
+
+def run(tutorial, tmp_path, **environment):
     number, scratch = tutorial.name[:2], tmp_path / "scratch"
     here = tmp_path / "here"
     here.mkdir()
@@ -22,7 +34,7 @@ def test_tutorial(tutorial, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "neurodyn", "tutorial", "run", number],
         cwd=here,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(scratch)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(scratch), **environment},
         capture_output=True,
         text=True,
         check=False,

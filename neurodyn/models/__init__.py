@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from neurodyn.models.baselines import FactorGLM as FactorGLM
     from neurodyn.models.baselines import GRUAutoencoder as GRUAutoencoder
     from neurodyn.models.baselines import SmoothingGLM as SmoothingGLM
+    from neurodyn.models.connectome.estimator import DynamicConnectome as DynamicConnectome
     from neurodyn.models.context import DataContext as DataContext
     from neurodyn.models.cross_validation import cross_validate as cross_validate
     from neurodyn.models.langevinflow.estimator import (
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["baselines", "langevinflow"],
+    submodules=["baselines", "connectome", "langevinflow"],
     submod_attrs={
         "base": ["Estimator"],
         "baselines": ["FactorGLM", "GRUAutoencoder", "SmoothingGLM"],
+        "connectome.estimator": ["DynamicConnectome"],
         "context": ["DataContext"],
         "cross_validation": ["cross_validate"],
         "langevinflow.estimator": ["LangevinFlowEstimator"],
