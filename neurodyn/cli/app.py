@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from neurodyn._version import __version__
-from neurodyn.cli import connectome, data, files, models, nlb, tutorials
+from neurodyn.cli import connectome, data, files, models, nlb, sweep, tutorials
 from neurodyn.cli.output import to_text
 from neurodyn.errors import (
     CheckpointMismatchError,
@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (files, models, connectome, tutorials):
+for module in (files, models, connectome, sweep, tutorials):
     module.register(app)
 app.add_typer(data.app, name="datasets")
 app.add_typer(nlb.app, name="nlb")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from neurodyn.cli.output import ON_BAD, OnBad
+from neurodyn.cli.output import ON_BAD, OnBad, to_text
 
 __all__ = ["connectome", "register"]
 
@@ -36,11 +36,13 @@ def connectome(
     """
     from neurodyn import workflow
 
-    reading = {} if sampling_rate is None else {"sampling_rate": sampling_rate}
-    opened = workflow.open_traces(data, name=name, on_bad=on_bad, **reading)
     named = {"rank": rank, "affinity.bandwidth": bandwidth}
     given = [f"{key}={value}" for key, value in named.items() if value is not None]
     model = workflow.connectome_model([*given, *settings], config=config, on_bad=on_bad)
+    reading = {} if sampling_rate is None else {"sampling_rate": sampling_rate}
+    opened = workflow.open_traces(data, name=name, on_bad=on_bad, **reading)
+    for note in opened.notes:
+        typer.echo(to_text(f"note: {note}"), err=True)
     command = shlex.join(["neurodyn", *sys.argv[1:]])
     page = workflow.connectome(opened, folder, model, ranks=range(1, scan + 1), command=command)
     typer.echo(f"wrote {page}")

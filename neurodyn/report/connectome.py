@@ -48,15 +48,12 @@ def sentence(results: xr.Dataset, component: str) -> str:
     course = own["time_factor"]
     dim = str(own["pair_factor"].dims[0])
     share = float(own["strength"] / results["strength"].sum())
+    if not share > 0:
+        return f"Component {component} is empty: fewer components explain as much."
     peak = float(course["time"][int(course.values.argmax())])
     n_communities = int(own["n_communities"])
     if n_communities > 1:
-        strength = own["block_activity"].sum("time", min_count=1).values
-        strongest = int(np.nanargmax(strength))
-        members = own[dim].values[own["community"].values == strongest]
-        who = (
-            f"falls into {n_communities} communities; the most tightly bound is {_listed(members)}"
-        )
+        who = f"falls into {n_communities} communities{_tightest(own, dim)}"
     else:
         who = "has no communities: its graph is explained best as one whole"
     when = f"it peaks at {peak:.4g} s"
@@ -67,6 +64,15 @@ def sentence(results: xr.Dataset, component: str) -> str:
         f"Component {component} ({share:.0%} of the strengths) {who}; {when};"
         f" {_follows(own)}{_animals(own)}."
     )
+
+
+def _tightest(own: xr.Dataset, dim: str) -> str:
+    """Return the members of the community with the largest mean affinity inside."""
+    strength = own["block_activity"].sum("time", min_count=1).values
+    if not np.isfinite(strength).any():
+        return ", each of one node"
+    members = own[dim].values[own["community"].values == int(np.nanargmax(strength))]
+    return f"; the most tightly bound is {_listed(members)}"
 
 
 def _listed(members: Any) -> str:
@@ -82,14 +88,18 @@ def _segment(course: xr.DataArray) -> str:
 
 def _follows(own: xr.Dataset) -> str:
     if "q_value" not in own:
-        return "no stimuli are known"
+        return "no stimulus was tested"
     found = [
-        f"{name} ({float(own['stimulus_index'].sel(stimulus=name)):.1f} times as strong,"
+        f"{name} ({_times(float(own['stimulus_index'].sel(stimulus=name)))},"
         f" q = {float(own['q_value'].sel(stimulus=name)):.2g})"
         for name in own["stimulus"].values.tolist()
         if float(own["q_value"].sel(stimulus=name)) < SIGNIFICANT
     ]
     return f"it follows {' and '.join(found)}" if found else "no stimulus accounts for it"
+
+
+def _times(index: float) -> str:
+    return f"{index:.1f} times as strong" if np.isfinite(index) else "at no other time"
 
 
 def _animals(own: xr.Dataset) -> str:
@@ -108,7 +118,7 @@ def _findings(run: Run) -> Section:
             f"{float(own['strength']):.4g}",
             int(own["n_communities"]),
             str(own["family"].item()),
-            f"{float(own['description_length_one'] - own['description_length']):.1f}",
+            _number(float(own["description_length_one"] - own["description_length"])),
             f"{float(own['participation']):.2f}",
         )
         for name in names
@@ -127,6 +137,10 @@ def _findings(run: Run) -> Section:
         text=[sentence(results, name) for name in names],
         tables=[Table(rows, head)],
     )
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.1f}"
 
 
 def _components(run: Run) -> Section:

@@ -13,6 +13,7 @@ from neurodyn.workflow.data import (
 )
 from neurodyn.workflow.demo import demo
 from neurodyn.workflow.plans import BASELINES, load_model, matched_gru, plan
+from neurodyn.workflow.sweep import grid_of, sweep
 from neurodyn.workflow.traces import TraceData, open_traces
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "connectome",
     "connectome_model",
     "demo",
+    "grid_of",
     "hold_out_units",
     "load_model",
     "matched_gru",
@@ -33,5 +35,6 @@ __all__ = [
     "open_traces",
     "plan",
     "split_trials",
+    "sweep",
     "with_held_out",
 ]

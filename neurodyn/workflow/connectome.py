@@ -12,7 +12,7 @@ import xarray as xr
 from neurodyn import recording as rec
 from neurodyn import report
 from neurodyn.config import assign, from_toml
-from neurodyn.errors import ConfigError
+from neurodyn.errors import ConfigError, DegenerateInputError
 from neurodyn.io.faults import OnBad
 from neurodyn.models import run_folder
 from neurodyn.models.base import RunConfig
@@ -67,29 +67,39 @@ def connectome(
     Raises
     ------
     DataError
-        If traces cannot be used.
+        If traces or stimuli cannot be used.
     """
     fitted = (model or DynamicConnectome()).clone().fit(data.traces)
-    folder = fitted.save(folder)
     seed = fitted.config.factorisation.seed
-    components = fitted.components_
-    if data.stimuli is not None:
-        found = attribute(components, data.stimuli, seed=seed)
-        components = components.merge(found, join="exact", combine_attrs="override")
+    components, notes = _attributed(fitted.components_, data.stimuli, seed)
     others = {
         "rank_scan": rank_scan(fitted.affinity(data.traces), ranks, seed=seed) if ranks else None,
         "stages": stages(components, stage_windows(components, data.stimuli)),
         "stimuli": data.stimuli,
     }
-    _write(folder, others)
     explained = float(fitted.score(data.traces)["variance_explained"])
+    folder = fitted.save(folder)
+    _write(folder, others)
     row = {"model": "connectome", "metric": "variance_explained", "score": explained}
-    metrics = {"headline": "connectome", "scores": [row], "notes": _notes(data, fitted)}
+    metrics = {"headline": "connectome", "scores": [row], "notes": [*_notes(data, fitted), *notes]}
     run_folder.commit(folder, command=command)
     run_folder.record(folder, results=components, metrics=metrics)
     page = report.write_report(folder, title=title)
     run_folder.commit(folder)
     return page
+
+
+def _attributed(
+    components: xr.Dataset, stimuli: xr.Dataset | None, seed: int
+) -> tuple[xr.Dataset, list[str]]:
+    """Return components with what the stimuli explain of them, or why that cannot be told."""
+    if stimuli is None:
+        return components, []
+    try:
+        found = attribute(components, stimuli, seed=seed)
+    except DegenerateInputError as error:
+        return components, [f"Stimuli were not attributed: {error.what}, {error.found}."]
+    return components.merge(found, join="exact", combine_attrs="override"), []
 
 
 def _write(folder: Path, others: dict[str, xr.Dataset | None]) -> None:
@@ -175,7 +185,11 @@ def _notes(data: TraceData, fitted: DynamicConnectome) -> list[str]:
         notes.append(f"{name.replace('_', ' ')}: {number}, left out in their animal.")
     n_unseen = int(fitted.components_["pair_factor"].isnull().any("component").sum()) // 2
     if n_unseen:
-        notes.append(f"{n_unseen} pairs of {dim} were never recorded together: they are missing.")
+        notes.append(f"{n_unseen} pairs of {dim} have no data in any animal: they are missing.")
+    alone = (fitted.components_["community"] < 0).all("component").values
+    if alone.any():
+        names = ", ".join(map(str, fitted.components_[dim].values[alone]))
+        notes.append(f"in no community, as no animal has data of a pair of it: {names}.")
     notes.append(
         f"The number of components, {fitted.config.rank}, was given, not found: the rank scan"
         " shows what speaks for each."

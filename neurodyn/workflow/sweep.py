@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +17,17 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurodyn.config import assign, uid
-from neurodyn.errors import ConfigError
+from neurodyn.errors import ConfigError, MissingDependencyError, NeurodynError
 from neurodyn.models.connectome import ConnectomeConfig, DynamicConnectome
 from neurodyn.models.connectome.estimator import traces_digest
 from neurodyn.models.run_folder import MANIFEST
 from neurodyn.provenance import add_history
 from neurodyn.recording import results
 from neurodyn.training.display import tracked
+from neurodyn.workflow.plans import setting
 from neurodyn.workflow.traces import open_traces
 
-__all__ = ["Job", "run_job", "sweep"]
+__all__ = ["Job", "grid_of", "run_job", "sweep"]
 
 SCORES = ("variance_explained", "error", "restart_similarity", "n_communities")
 
@@ -42,6 +48,7 @@ def sweep(
     *,
     config: ConnectomeConfig | None = None,
     client: Any = None,
+    n_workers: int = 1,
 ) -> xr.Dataset:
     """Fit a connectome to every session under every combination of settings.
 
@@ -59,42 +66,113 @@ def sweep(
     config
         Settings that do not vary.
     client
-        ``dask.distributed.Client``; none: here, one after another, with the same result.
+        ``dask.distributed.Client`` of a cluster that sees the files; the result is the same.
+    n_workers
+        Without a client: processes here, by Dask if more than one.
 
     Returns
     -------
     xr.Dataset
         Kind ``results``, dims ``(session, setting)``: ``variance_explained``, relative ``error``
-        of the factorisation, mean ``restart_similarity`` to the best restart, mean
-        ``n_communities``, ``checkpoint``; the values of the grid as coordinates of ``setting``.
+        of the factorisation, ``restart_similarity``, mean over the other restarts with the best,
+        mean ``n_communities``, ``checkpoint``; the values of the grid as coordinates of
+        ``setting``.
 
     Raises
     ------
     ConfigError
-        If there is nothing to do, a setting is unknown, or two sessions have one name.
+        If there is nothing to do, a setting is unknown, or names or settings repeat.
+    MissingDependencyError
+        If several workers are asked for without Dask.
+    DataError, FileError
+        If a session cannot be used; names it. Finished runs stay.
     """
     names = [Path(session).name.split(".")[0] for session in sessions]
-    if not names or len({*names}) < len(names) or not all(map(len, grid.values())):
+    combinations = (dict(zip(grid, values)) for values in itertools.product(*grid.values()))
+    configs = [assign(config or ConnectomeConfig(), one) for one in combinations]
+    _require_different(names, configs, grid)
+    paths, whole = [Path(session).resolve() for session in sessions], Path(folder).resolve()
+    pairs = itertools.product(zip(names, paths), configs)
+    jobs = [Job(name, path, one, whole / name / uid(one)) for (name, path), one in pairs]
+    if client is None and n_workers == 1:
+        rows = [run_job(job) for job in tracked(jobs, "fitting")]
+    else:
+        with _workers(n_workers) if client is None else contextlib.nullcontext(client) as dask:
+            rows = dask.gather(dask.map(run_job, jobs, pure=False))
+    return add_history(_table(rows, names, list(grid), configs), "sweep", grid=dict(grid))
+
+
+def _require_different(
+    names: Sequence[str], configs: Sequence[ConnectomeConfig], grid: Mapping[str, Sequence[Any]]
+) -> None:
+    if not names or not configs or len({*names}) < len(names):
         raise ConfigError(
             "a sweep needs sessions of different names and values of each setting",
             found=f"{len(names)} sessions, {len({*names})} names, {dict(grid)}",
         )
-    settings = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    configs = [assign(config or ConnectomeConfig(), one) for one in settings]
-    jobs = [
-        Job(name, Path(path).resolve(), one, Path(folder).resolve() / name / uid(one))
-        for name, path in zip(names, sessions)
-        for one in configs
-    ]
-    if client is None:
-        rows = [run_job(job) for job in tracked(jobs, "fitting")]
-    else:
-        rows = client.gather(client.map(run_job, jobs, pure=False))
-    return add_history(_table(rows, names, settings, configs), "sweep", grid=dict(grid))
+    if len({*map(uid, configs)}) < len(configs):
+        raise ConfigError("a sweep has the same settings twice", found=dict(grid))
+
+
+def grid_of(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Return values by setting, of texts such as ``rank=3,4``.
+
+    Raises
+    ------
+    ConfigError
+        If a text is something else.
+
+    Examples
+    --------
+    >>> grid_of(["rank=3,4", "affinity.bandwidth=1", "rank=5"])
+    {'rank': ['3', '4', '5'], 'affinity.bandwidth': ['1']}
+    """
+    grid: dict[str, list[str]] = {}
+    for key, values in map(setting, texts):
+        grid.setdefault(key, []).extend(value.strip() for value in values.split(","))
+    return grid
+
+
+@contextlib.contextmanager
+def _workers(n_workers: int) -> Iterator[Any]:
+    """Give a Dask client of processes on this machine, which end with the block."""
+    try:
+        distributed: Any = import_module("dask.distributed")
+    except ImportError as error:
+        raise MissingDependencyError("dask.distributed", "dask") from error
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        distributed.LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            local_directory=scratch,
+            # a worker that is slow to end is killed, which nobody needs to know
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Fit one session under one setting, or read what was fitted; return its scores."""
+    """Fit one session under one setting, or read what was fitted; return its scores.
+
+    Raises
+    ------
+    DataError, FileError
+        If the session cannot be used; names it.
+    """
+    try:
+        return _scores(job)
+    except NeurodynError as error:
+        place = f"session {job.session}"
+        error.where = place if error.where is None else f"{place}, {error.where}"
+        raise
+
+
+def _scores(job: Job) -> dict[str, Any]:
     # the same number of threads everywhere: sums come out in the same order
     with threadpool_limits(1):
         data = open_traces(job.path).traces
@@ -106,10 +184,16 @@ def run_job(job: Job) -> dict[str, Any]:
         return {
             "variance_explained": float(model.score(data)["variance_explained"]),
             "error": float(components.attrs["error"]),
-            "restart_similarity": float(components["restart_similarity"].mean()),
+            "restart_similarity": _agreement(components),
             "n_communities": float(components["n_communities"].mean()),
             "checkpoint": model.arrays_digest_,
         }
+
+
+def _agreement(components: xr.Dataset) -> float:
+    """Return how alike the other restarts are to the best, NaN where there are none."""
+    others = components["restart_similarity"].drop_isel(restart=components.attrs["best_restart"])
+    return float(others.mean())
 
 
 def _finished(job: Job, digest: str) -> DynamicConnectome | None:
@@ -123,17 +207,19 @@ def _finished(job: Job, digest: str) -> DynamicConnectome | None:
 def _table(
     rows: Sequence[Mapping[str, Any]],
     names: Sequence[str],
-    settings: Sequence[Mapping[str, Any]],
+    varied: Sequence[str],
     configs: Sequence[ConnectomeConfig],
 ) -> xr.Dataset:
-    shape, dims = (len(names), len(settings)), ("session", "setting")
+    shape, dims = (len(names), len(configs)), ("session", "setting")
     variables = {
         name: (dims, np.array([row[name] for row in rows]).reshape(shape))
         for name in (*SCORES, "checkpoint")
     }
-    varied = {
-        name.replace(".", "_"): ("setting", np.array([one[name] for one in settings]))
-        for name in settings[0]
-    }
-    coords = {"session": list(names), "setting": [uid(one) for one in configs], **varied}
-    return results(variables, coords)
+    columns = {}
+    for name in varied:
+        values = np.array([functools.reduce(getattr, name.split("."), one) for one in configs])
+        # None among numbers
+        text = values.dtype == object
+        columns[name.replace(".", "_")] = ("setting", values.astype(str) if text else values)
+    coords = {"session": list(names), "setting": [uid(one) for one in configs]}
+    return results(variables, {**coords, **columns})

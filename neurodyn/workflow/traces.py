@@ -12,13 +12,15 @@ import xarray as xr
 
 from neurodyn import io
 from neurodyn import recording as rec
-from neurodyn.errors import DataError, EmptySelectionError
+from neurodyn.errors import ConfigError, DataError, EmptySelectionError, TimebaseError
 from neurodyn.io.faults import OnBad
 
 __all__ = ["TraceData", "open_traces"]
 
 JITTER = 1e-3
 """A clock whose steps differ by more than this share is brought to an even one."""
+GAP = 1.5
+"""A step of more than so many median ones is a gap, which nothing is interpolated over."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +62,41 @@ def open_traces(
     Raises
     ------
     FileError, DataError
-        As opening, stacking and aligning do.
+        As opening, stacking and aligning do; if a clock has gaps, or several animals have no
+        signals.
+    ConfigError
+        If the reader of the format takes other options.
     """
-    from neurodyn.transforms import stack_animals
-
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     if not files:
         raise EmptySelectionError("no recording was given")
     notes: list[str] = []
-    opened = [io.load(path, on_bad=on_bad, **options) for path in files]
-    each = [_even(_traces(one, name, bin_size, notes), notes) for one in opened]
+    opened = [_load(path, on_bad, options) for path in files]
+    each = [
+        _even(_traces(one, name, bin_size, notes), one.attrs.get("source"), notes) for one in opened
+    ]
     labels = _animal_names(files)
     trials = [_stimuli(one) for one in opened]
     if len(files) == 1:
         traces, stimuli = each[0], trials[0]
     else:
-        traces = stack_animals(dict(zip(labels, each)))
+        traces = _stacked(dict(zip(labels, each)), notes)
         stimuli = _joined(dict(zip(labels, trials)))
     return _aligned(traces, stimuli, tuple(dict.fromkeys(notes)))
+
+
+def _load(path: str | Path, on_bad: OnBad, options: dict[str, Any]) -> xr.DataTree:
+    try:
+        return io.load(path, on_bad=on_bad, **options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(
+            "the reader of this format takes other options",
+            where=path,
+            found=", ".join(options),
+            hint="leave them out",
+        ) from error
 
 
 def _traces(
@@ -100,23 +119,57 @@ def _traces(
     return bin_spikes(recording, bin_size)
 
 
-def _even(traces: xr.Dataset, notes: list[str]) -> xr.Dataset:
+def _even(traces: xr.Dataset, source: object, notes: list[str]) -> xr.Dataset:
     """Return traces on an even clock, if theirs only jitters."""
     from neurodyn.transforms import resample
 
     time = traces["time"].values
     steps = np.diff(time)
-    if steps.size == 0 or traces.attrs["kind"] != "signal":
+    if steps.size == 0 or traces.attrs["kind"] != "signal" or "animal" in traces.dims:
         return traces
     step = float(np.median(steps))
     if (np.abs(steps - step) <= JITTER * step).all():
         return traces
+    if steps.max() > GAP * step:
+        raise TimebaseError(
+            "the clock of the traces has gaps",
+            where=source,
+            found=f"{int((steps > GAP * step).sum())} steps of up to {steps.max():.3g} s, the"
+            f" first after {time[int((steps > GAP * step).argmax())]:.6g} s",
+            expected=f"steps of about {step:.3g} s",
+            hint="neurodyn.transforms.restrict(...) to a part without gaps",
+        )
     notes.append(
         f"The clock jitters (steps of {steps.min():.3g} to {steps.max():.3g} s): traces were"
         f" interpolated at every {step:.3g} s."
     )
     even = time[0] + np.arange(int((time[-1] - time[0]) / step + 1e-6) + 1) * step
-    return resample(traces, even)
+    # samples that are missing stay so, and are judged with the traces
+    found = resample(traces, np.minimum(even, time[-1]), on_bad="fix")
+    return found.assign_attrs(quality=traces.attrs.get("quality", {}))
+
+
+def _stacked(parts: dict[str, xr.Dataset], notes: list[str]) -> xr.Dataset:
+    """Return the signals of several animals as one, cells matched by name."""
+    from neurodyn.transforms import stack_animals
+
+    for animal, part in parts.items():
+        if part.attrs["kind"] != "signal":
+            raise DataError(
+                "only signals can be matched over animals",
+                where=f"animal {animal}",
+                found=part.attrs["kind"],
+                expected="traces of cells that have the same name in every animal",
+                hint="one file at a time",
+            )
+    traces = stack_animals(parts)
+    dim = next(str(dim) for dim in traces["signal"].dims if dim not in ("animal", "time"))
+    if all(str(label).isdigit() for label in traces[dim].values):
+        notes.append(
+            "Cells were matched over animals by their labels, and these are numbers: that is"
+            " right only if a number means the same cell in every animal."
+        )
+    return traces
 
 
 def _stimuli(recording: xr.DataTree) -> xr.Dataset | None:

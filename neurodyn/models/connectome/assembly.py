@@ -10,12 +10,22 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurodyn.errors import ConfigError, EmptySelectionError
+from neurodyn.models.connectome.communities.block_model import find_communities
+from neurodyn.models.connectome.communities.config import BlockModelConfig
 from neurodyn.provenance import add_history
 from neurodyn.recording import results
 
-__all__ = ["active", "block_activity", "expected_affinity", "node_dim_of", "stages"]
+__all__ = [
+    "active",
+    "block_activity",
+    "expected_affinity",
+    "node_dim_of",
+    "seen_communities",
+    "stages",
+]
 
 NONE = -1
+DESCRIBED = ("n_communities", "description_length", "description_length_one", "family")
 
 
 def node_dim_of(components: xr.Dataset) -> str:
@@ -64,6 +74,49 @@ def active(components: xr.Dataset, quantile: float = 0.75) -> xr.DataArray:
     course = components["time_factor"]
     found: xr.DataArray = course > course.quantile(quantile, "time").drop_vars("quantile")
     return found
+
+
+def seen_communities(
+    graph: xr.DataArray, config: BlockModelConfig | None = None, *, seed: int = 0
+) -> xr.Dataset:
+    """Return the communities of the nodes of which a pair was seen; the others are in none.
+
+    Parameters
+    ----------
+    graph
+        Dims ``(roi, roi_to)``; NaN where a pair was never seen.
+    config, seed
+        As :func:`neurodyn.models.connectome.communities.find_communities` takes them.
+
+    Returns
+    -------
+    xr.Dataset
+        ``community (roi)``, -1 for a node without pairs, or of a graph without any weight;
+        ``n_communities``, ``description_length``, ``description_length_one``, ``family``.
+
+    Raises
+    ------
+    DegenerateInputError
+        If fewer than three nodes have pairs.
+
+    Examples
+    --------
+    >>> weights = np.ones((4, 4))
+    >>> weights[3] = weights[:, 3] = np.nan
+    >>> seen_communities(xr.DataArray(weights, dims=("roi", "roi_to")))["community"].values
+    array([ 0,  0,  0, -1])
+    """
+    dim, dim_to = map(str, graph.dims)
+    off_diagonal = graph.where(~np.eye(graph.sizes[dim], dtype=bool)).values
+    community = np.full(graph.sizes[dim], NONE, dtype=np.int64)
+    if not np.nansum(off_diagonal):
+        nothing = {"n_communities": 0, "family": "none"}
+        lengths = {"description_length": np.nan, "description_length_one": np.nan}
+        return results({"community": (dim, community), **nothing, **lengths})
+    seen = np.isfinite(off_diagonal).any(axis=1)
+    found = find_communities(graph.isel({dim: seen, dim_to: seen}), config, seed=seed)
+    community[seen] = found["community"]
+    return found[[*DESCRIBED]].assign(community=(dim, community))
 
 
 def block_activity(components: xr.Dataset) -> xr.DataArray:
@@ -264,7 +317,7 @@ def _attachment(components: xr.Dataset) -> NDArray[np.float64]:
     """Return the mean affinity of each node with the others of its community, (component, roi)."""
     pair = components["pair_factor"].values
     community = _communities(components).values
-    same = community[:, :, None] == community[:, None, :]
+    same = (community[:, :, None] == community[:, None, :]) & (community >= 0)[:, :, None]
     same &= ~np.eye(community.shape[1], dtype=bool)
     used = same & np.isfinite(pair)
     total = np.where(used, pair, 0.0).sum(axis=2)

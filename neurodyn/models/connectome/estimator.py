@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 from neurodyn import recording as rec
 from neurodyn.errors import DataError, EmptySelectionError, TimebaseError, one_of
 from neurodyn.models.base import Arrays, Estimator, RunConfig, arrays_digest
-from neurodyn.models.connectome.assembly import block_activity
-from neurodyn.models.connectome.communities.block_model import find_communities
+from neurodyn.models.connectome.assembly import block_activity, seen_communities
 from neurodyn.models.connectome.config import ConnectomeConfig
 from neurodyn.models.connectome.factorisation import factorise, pair_labels
 from neurodyn.models.connectome.hals import update
@@ -40,11 +40,26 @@ METRICS = ("variance_explained",)
 
 @dataclass(frozen=True)
 class ConnectomeContext:
-    """The nodes and the clock that a connectome is for."""
+    """The nodes and the clock that a connectome is for.
+
+    Raises
+    ------
+    DataError
+        If two nodes have the same name.
+    """
 
     node_dim: str
     node: tuple[str, ...]
     sampling_rate: float
+
+    def __post_init__(self) -> None:
+        repeated = [name for name, n in Counter(self.node).items() if n > 1]
+        if repeated:
+            raise DataError(
+                f"labels of {self.node_dim} repeat",
+                found=", ".join(repeated[:10]),
+                expected="a name of its own for each node",
+            )
 
     def ordered(self, data: xr.Dataset) -> xr.Dataset:
         """Return traces of the same nodes, in the order of the fit.
@@ -78,7 +93,8 @@ class DynamicConnectome(Estimator[ConnectomeConfig]):
     components_
         Result of :func:`neurodyn.models.connectome.factorise` with ``community (component,
         roi)``, ``n_communities``, ``description_length`` and ``description_length_one``
-        [nats] (of one community), ``family`` and ``block_activity``.
+        [nats] (of one community), ``family`` and ``block_activity``. A node that no animal
+        shows beside another is in no community: -1.
 
     References
     ----------
@@ -148,7 +164,7 @@ class DynamicConnectome(Estimator[ConnectomeConfig]):
         Returns
         -------
         xr.Dataset
-            ``activity``, dims ``(component, [animal,] time)``.
+            ``activity``, dims ``(component, [animal,] time)``; NaN in an animal without pairs.
 
         Raises
         ------
@@ -157,7 +173,9 @@ class DynamicConnectome(Estimator[ConnectomeConfig]):
         """
         self._require_fitted()
         affinity = self.affinity(self._checked(data))
-        variables = {"activity": (("component", "animal", "time"), self._project(affinity))}
+        course = self._project(affinity)
+        course[:, ~affinity.mask.any(axis=0)] = np.nan
+        variables = {"activity": (("component", "animal", "time"), course)}
         return self._labelled(variables, affinity, "transform")
 
     def predict(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
@@ -231,11 +249,8 @@ class DynamicConnectome(Estimator[ConnectomeConfig]):
 
     def _with_communities(self, components: xr.Dataset) -> xr.Dataset:
         """Return the components with the communities of their graphs."""
-        names = ("community", "n_communities", "description_length", "description_length_one")
         parts = [
-            find_communities(graph, self.config.communities, seed=self.config.factorisation.seed)[
-                [*names, "family"]
-            ]
+            seen_communities(graph, self.config.communities, seed=self.config.factorisation.seed)
             for graph in components["pair_factor"].drop_vars("component")
         ]
         found = xr.concat(parts, "component").assign_coords(component=components["component"])
@@ -371,7 +386,9 @@ def traces_digest(traces: xr.Dataset) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(map(str, traces.variables)):
-        values = np.ascontiguousarray(traces[name].values)
+        values = traces[name].values
+        # of objects the bytes are addresses
+        values = np.ascontiguousarray(values.astype(str) if values.dtype == object else values)
         digest.update(f"{name} {traces[name].dims} {values.dtype.str} {values.shape};".encode())
         digest.update(values.tobytes())
     return f"sha256:{digest.hexdigest()}"

@@ -10,7 +10,7 @@ from neurodyn import recording as rec
 from neurodyn.errors import ConfigError, DataError, DegenerateInputError
 from neurodyn.io.limits import limited
 from neurodyn.metrics import matched_similarity
-from neurodyn.models.connectome import decompose, factorise, rank_scan
+from neurodyn.models.connectome import FactorisationConfig, decompose, factorise, rank_scan
 from neurodyn.models.connectome.factorisation import model_of
 from neurodyn.models.connectome.rank import held_out_fibres
 from neurodyn.transforms.connectivity import (
@@ -90,17 +90,18 @@ def test_neuron_mode_gives_node_factors():
 
 def test_memory_decides_how_the_tensor_is_held():
     form = affinity(missing=False, smoothing=1.0)
-    assert isinstance(model_of(form, "pairs").affinity, DenseAffinity)
+    assert isinstance(model_of(form, FactorisationConfig()).affinity, DenseAffinity)
     with limited(memory=4000):
-        assert isinstance(model_of(form, "pairs").affinity, FeatureAffinity)
-    assert isinstance(model_of(form, "pairs", "lazy").affinity, FeatureAffinity)
+        assert isinstance(model_of(form, FactorisationConfig()).affinity, FeatureAffinity)
+    assert isinstance(model_of(form, FactorisationConfig(storage="lazy")).affinity, FeatureAffinity)
 
 
 def test_impossible_requests_are_refused():
     form = affinity(missing=False, smoothing=1.0)
-    for name, options in (("rank", {"rank": 0}), ("n_restarts", {"rank": 1, "n_restarts": 0})):
-        with pytest.raises(ConfigError, match=f"{name} must be a whole number from 1"):
-            factorise(form, **options)
+    with pytest.raises(ConfigError, match="rank must be a whole number from 1"):
+        factorise(form, 0)
+    with pytest.raises(ConfigError, match="n_restarts must be 1 or more"):
+        factorise(form, 1, n_restarts=0)
     with pytest.raises(ConfigError, match="invalid value for mode"):
         factorise(form, 1, mode="edges")
     with pytest.raises(DegenerateInputError, match="zero everywhere"):
@@ -157,7 +158,7 @@ def test_the_general_route_refuses_what_it_cannot_take():
     tensor = xr.DataArray(np.ones((3, 4, 2)), dims=("roi", "time", "trial"))
     with pytest.raises(ConfigError, match="tensorly has no decomposition 'parafacs'"):
         decompose(tensor, 1, "parafacs")
-    with pytest.raises(ConfigError, match="is no CP and no Tucker"):
+    with pytest.raises(ConfigError, match="result is no CP and no Tucker"):
         decompose(tensor, [1, 1, 1, 1], "tensor_train")
     with pytest.raises(DataError, match="takes no missing numbers"):
         decompose(tensor * np.nan, 1)
