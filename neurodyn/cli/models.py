@@ -110,9 +110,15 @@ def report(run: Path) -> None:
 
     Example: neurodyn report run
     """
+    from neurodyn.models import run_folder
     from neurodyn.report import write_report
 
+    finished = (run / run_folder.MANIFEST).is_file()
+    if finished:
+        run_folder.read_manifest(run, replaced="report.html")
     typer.echo(f"wrote {write_report(run)}")
+    if finished:
+        run_folder.commit(run)
 
 
 def demo(

@@ -141,8 +141,15 @@ def read(folder: str | Path) -> Run:
     return Run(folder, manifest, arrays, metadata)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path, *, replaced: str | None = None) -> dict[str, Any]:
     """Return the manifest of a run folder after checking every file that it names.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    replaced
+        A file that is about to be written again, and so need not be there.
 
     Raises
     ------
@@ -170,7 +177,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             expected=f"format {FORMAT} or less",
             hint="pip install --upgrade neurodyn",
         )
-    damaged = [name for name, digest in files.items() if not _intact(folder / name, digest)]
+    damaged = [
+        name
+        for name, digest in files.items()
+        if name != replaced and not _intact(folder / name, digest)
+    ]
     if damaged:
         raise CheckpointCorruptError(
             "files of a run are missing or changed since they were written",

@@ -15,6 +15,7 @@ from neurodyn import errors, nlb
 from neurodyn import recording as rec
 from neurodyn.cli.app import app, exit_code
 from neurodyn.cli.output import to_text
+from neurodyn.models.run_folder import read_manifest
 
 runner = CliRunner()
 
@@ -98,6 +99,8 @@ def test_fit_predict_score_report(session, tmp_path):
     (folder / "report.html").unlink()
     run("report", folder)
     assert (folder / "report.html").is_file()
+    # written again, it is part of the finished run
+    read_manifest(folder)
 
 
 def test_nlb_score(tmp_path, rng):

@@ -73,7 +73,8 @@ class PairModel:
         n_animals, n_pairs = self._mask.shape
         sizes = (n_pairs, self.affinity.n_time, n_animals)
         pair, time, animal = initial(sizes, rank, self.norm_squared, rng)
-        return Factors((pair * self._mask.any(axis=0),), time, animal)
+        # what no data reach keeps its start, so that is 0
+        return Factors((pair * self._mask.any(axis=0),), time, animal * self._mask.any(axis=1))
 
     def sweep(self, factors: Factors) -> tuple[Factors, float]:
         """Update pairs, times and animals; two passes over the data."""
@@ -149,7 +150,7 @@ class NeuronModel:
         first, _, time, animal = initial(sizes, rank, self.norm_squared, rng)
         # equal beginnings: the tensor is symmetric
         first = first * self._seen.any(axis=0)
-        return Factors((first, first), time, animal)
+        return Factors((first, first), time, animal * (self._seen.sum(axis=1) > 1))
 
     def sweep(self, factors: Factors) -> tuple[Factors, float]:
         """Update both node factors, times and animals."""

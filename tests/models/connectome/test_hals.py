@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from neurodyn.models.connectome.hals import NeuronModel, PairModel, descend, update
-from neurodyn.transforms.connectivity import DenseAffinity, pair_matrix
+from neurodyn.recording import signal
+from neurodyn.transforms.connectivity import (
+    DenseAffinity,
+    differential_affinity,
+    pair_matrix,
+)
 
 from .tensors import affinity, low_rank
 
@@ -124,3 +129,14 @@ def test_a_row_without_weight_stays():
     gram = np.array([[0.0, 0.0], [0.0, 2.0]])
     found = update(factor, np.array([[5.0, 5.0], [4.0, -4.0]]), gram)
     np.testing.assert_array_equal(found, [[1.0, 2.0], [2.0, 0.0]])
+
+
+@pytest.mark.parametrize("kind", [PairModel, NeuronModel])
+def test_an_animal_without_pairs_has_no_share(kind):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 60, 5)).cumsum(axis=1)
+    values[1, :, 1:] = np.nan
+    form = differential_affinity(signal(values, sampling_rate=4.0, dim="roi"), smoothing=None)
+    factors, _ = descend(kind(form), 2, rng, n_sweeps=5, tolerance=0.0)
+    assert (factors.animal[:, 1] == 0).all()
+    assert (factors.animal[:, [0, 2]] > 0).all()
