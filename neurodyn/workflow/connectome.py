@@ -71,7 +71,7 @@ def connectome(
     """
     fitted = (model or DynamicConnectome()).clone().fit(data.traces)
     seed = fitted.config.factorisation.seed
-    components, notes = _attributed(fitted.components_, data.stimuli, seed)
+    components, notes = _attributed(fitted.components_, data.stimuli)
     others = {
         "rank_scan": rank_scan(fitted.affinity(data.traces), ranks, seed=seed) if ranks else None,
         "stages": stages(components, stage_windows(components, data.stimuli)),
@@ -89,14 +89,12 @@ def connectome(
     return page
 
 
-def _attributed(
-    components: xr.Dataset, stimuli: xr.Dataset | None, seed: int
-) -> tuple[xr.Dataset, list[str]]:
+def _attributed(components: xr.Dataset, stimuli: xr.Dataset | None) -> tuple[xr.Dataset, list[str]]:
     """Return components with what the stimuli explain of them, or why that cannot be told."""
     if stimuli is None:
         return components, []
     try:
-        found = attribute(components, stimuli, seed=seed)
+        found = attribute(components, stimuli)
     except DegenerateInputError as error:
         return components, [f"Stimuli were not attributed: {error.what}, {error.found}."]
     return components.merge(found, join="exact", combine_attrs="override"), []

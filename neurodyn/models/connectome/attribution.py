@@ -23,15 +23,13 @@ def attribute(
     trials: xr.Dataset,
     *,
     after: float = 10.0,
-    n_shifts: int = 1000,
-    margin: float | None = None,
-    seed: int = 0,
 ) -> xr.Dataset:
     """Return how much stronger each component is around each stimulus, with its significance.
 
     The index is the mean course on ``[start, stop + after)`` over the mean elsewhere. Its null:
-    the same for courses shifted circularly by uniform times that keep the margin. P-values are
-    corrected over components and stimuli together (Benjamini and Hochberg).
+    the same for the course shifted circularly against the stimuli by every whole number of
+    samples, which makes the p-value exact, and no smaller than one over their number. P-values
+    are corrected over components and stimuli together (Benjamini and Hochberg).
 
     Parameters
     ----------
@@ -42,8 +40,6 @@ def attribute(
         :func:`neurodyn.transforms.align_stimuli` first.
     after
         How long a response may outlast its stimulus [s].
-    n_shifts, margin, seed
-        Random shifts, the least of them [s] (default the longest window), and their seed.
 
     Returns
     -------
@@ -55,55 +51,30 @@ def attribute(
     TrialTableError
         If stimuli have no names, come at other times in other animals, or lie outside.
     ConfigError, DegenerateInputError
-        If a number is out of range; if the record is too short, or windows fill it.
+        If ``after`` is negative; if the windows of a stimulus fill the record.
     """
-    _require_range(after, n_shifts)
+    if not (np.isfinite(after) and after >= 0):
+        raise ConfigError("after must be 0 or more", found=after, expected="seconds")
     time = components["time"].values
     step, begin = float(np.median(np.diff(time))), float(time[0])
-    length = step * time.size
-    windows = _windows(trials, begin, begin + length, after)
-    shifts, least = _shifts(windows, length, margin, n_shifts, seed)
+    windows = _windows(trials, begin, begin + step * time.size, after)
+    shifts = np.arange(time.size, dtype=np.float64)
     course = components["time_factor"].values.astype(np.float64)
     index = np.stack(
         [
-            _index(course, (start - begin) / step, (stop - begin) / step, shifts / step)
+            _index(course, (start - begin) / step, (stop - begin) / step, shifts)
             for start, stop in windows.values()
         ],
         axis=1,
     )
-    p_value = (1 + (index[..., 1:] >= index[..., :1]).sum(axis=-1)) / (1 + n_shifts)
+    # equal within rounding counts as reached
+    reached = index >= index[..., :1] * (1 - 1e-9)
+    p_value = reached.mean(axis=-1)
     q_value = false_discovery_control(p_value.ravel()).reshape(p_value.shape)
     named = {"stimulus_index": index[..., 0], "p_value": p_value, "q_value": q_value}
     variables = {name: (("component", "stimulus"), values) for name, values in named.items()}
     coords = {"component": components["component"].values, "stimulus": list(windows)}
-    given = {"after": after, "n_shifts": n_shifts, "margin": least, "seed": seed}
-    return add_history(results(variables, coords), "attribute", **given)
-
-
-def _require_range(after: float, n_shifts: int) -> None:
-    for name, value, least in (("after", after, 0), ("n_shifts", n_shifts, 1)):
-        if not (np.isfinite(value) and value >= least):
-            raise ConfigError(f"{name} must be {least} or more", found=value)
-
-
-def _shifts(
-    windows: dict[str, tuple[FloatArray, FloatArray]],
-    length: float,
-    margin: float | None,
-    n_shifts: int,
-    seed: int,
-) -> tuple[FloatArray, float]:
-    """Return no shift and random ones [s], and the least of them."""
-    longest = max(float((stop - start).max()) for start, stop in windows.values())
-    least = longest if margin is None else float(margin)
-    if not 0 <= least < length / 2:
-        raise DegenerateInputError(
-            "the record is too short to shift courses against stimuli",
-            found=f"{length:g} s with a margin of {least:g} s",
-            expected="more than twice the margin",
-        )
-    drawn = np.random.default_rng(seed).uniform(least, length - least, n_shifts)
-    return np.append(0.0, drawn), least
+    return add_history(results(variables, coords), "attribute", after=after)
 
 
 def _windows(
@@ -149,17 +120,16 @@ def _shared(own: xr.Dataset, name: str) -> tuple[FloatArray, FloatArray]:
 def _index(course: FloatArray, start: FloatArray, stop: FloatArray, shifts: FloatArray) -> Any:
     """Return mean inside over mean outside, shape ``(component, shift)``; times in samples.
 
-    Windows move instead of the course. Sums over parts of samples come from the integral.
+    Windows move instead of the course, which its integral makes cheap.
     """
     n_samples = course.shape[1]
     integral = np.concatenate([np.zeros((len(course), 1)), course.cumsum(axis=1)], axis=1)
-    total = integral[:, -1:]
+    total, grid = integral[:, -1:], np.arange(n_samples + 1)
 
     def up_to(at: FloatArray) -> FloatArray:
         turns, rest = np.divmod(at, n_samples)
-        grid = np.arange(n_samples + 1)
-        inside = np.stack([np.interp(rest, grid, row) for row in integral])
-        return np.asarray(inside + turns * total)
+        within = np.stack([np.interp(rest, grid, row) for row in integral])
+        return np.asarray(within + turns * total)
 
     inside = sum(up_to(b + shifts) - up_to(a + shifts) for a, b in zip(start, stop))
     n_inside = float((stop - start).sum())

@@ -31,14 +31,14 @@ def stimuli(**columns):
 
 def test_a_response_belongs_to_its_stimulus(rng):
     values = rng.random((3, 480))
-    values[1, 120:150] += 5.0
+    values[1, 120:160] += 5.0
     found = attribute(courses(values), stimuli())
     significant = found["q_value"].values < 0.05
     assert significant.tolist() == [[False, False], [True, False], [False, False]]
     inside = values[1, 120:160].mean()
     outside = np.delete(values[1], np.s_[120:160]).mean()
     assert found["stimulus_index"][1, 0] == pytest.approx(inside / outside)
-    assert found["p_value"].min() >= 1 / 1001
+    assert found["p_value"].min() == 1 / 480
 
 
 def test_windows_of_part_samples_count_in_part():
@@ -53,17 +53,12 @@ def test_windows_of_part_samples_count_in_part():
 def test_shifted_noise_is_not_attributed():
     rng = np.random.default_rng(8)
     found = []
-    for seed in range(120):
+    for _ in range(120):
         white = rng.normal(size=600)
         slow = np.convolve(white, np.ones(8), "same")[:480] + 8.0
         one = trials([60.0], [70.0], columns={"stimulus": ["salt"]})
-        found.append(attribute(courses(slow), one, n_shifts=300, seed=seed)["p_value"].item())
+        found.append(attribute(courses(slow), one)["p_value"].item())
     assert kstest(found, "uniform").pvalue > 0.01
-
-
-def test_the_same_seed_gives_the_same_answer(rng):
-    values = courses(rng.random((2, 480)))
-    assert attribute(values, stimuli(), seed=3).identical(attribute(values, stimuli(), seed=3))
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg(rng):
@@ -90,11 +85,7 @@ def test_impossible_requests_are_refused():
         attribute(flat, trials([1.0], [2.0]))
     with pytest.raises(TrialTableError, match="lies outside the components"):
         attribute(flat, trials([900.0], [901.0], columns={"stimulus": ["salt"]}))
-    with pytest.raises(ConfigError, match="n_shifts must be 1 or more"):
-        attribute(flat, stimuli(), n_shifts=0)
-    with pytest.raises(DegenerateInputError, match="too short to shift"):
-        attribute(flat, stimuli(), margin=130.0)
-    with pytest.raises(DegenerateInputError, match="too short to shift"):
-        attribute(flat, stimuli(), after=200.0)
+    with pytest.raises(ConfigError, match="after must be 0 or more"):
+        attribute(flat, stimuli(), after=-1.0)
     with pytest.raises(DegenerateInputError, match="windows of a stimulus fill the record"):
-        attribute(flat, trials([0.0], [240.0], columns={"stimulus": ["salt"]}), margin=1.0)
+        attribute(flat, trials([0.0], [240.0], columns={"stimulus": ["salt"]}))

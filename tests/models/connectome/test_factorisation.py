@@ -102,7 +102,7 @@ def test_impossible_requests_are_refused():
         factorise(form, 0)
     with pytest.raises(ConfigError, match="n_restarts must be 1 or more"):
         factorise(form, 1, n_restarts=0)
-    with pytest.raises(ConfigError, match="invalid value for mode"):
+    with pytest.raises(ConfigError, match=r"invalid value .*mode"):
         factorise(form, 1, mode="edges")
     with pytest.raises(DegenerateInputError, match="zero everywhere"):
         factorise(as_affinity(form.dense() - 1e6), 1)
