@@ -82,20 +82,15 @@ class PairModel:
         weight = animal[:, :, None] * time[:, None, :]
         pair = self._update_pairs(pair, time, animal, self.affinity.pairs(weight))
         activity = self.affinity.activity(pair).astype(np.float64)
-        grams = self._pair_grams(pair)
-        gram = np.einsum("wrs,rw,sw->rs", grams, animal, animal)
-        time = update(time, np.einsum("rwt,rw->rt", activity, animal), gram)
-        over_time = np.einsum("rwt,rt->rw", activity, time)
-        of_time = grams * (time @ time.T)
-        animal = update_columns(animal, over_time, of_time)
-        residual = _residual(self.norm_squared, over_time, of_time, animal)
+        grams = _grams(pair, self._mask, self._complete)
+        time, animal, residual = _update_courses(self.norm_squared, activity, grams, time, animal)
         return Factors((pair,), time, animal), residual
 
     def residual(self, factors: Factors) -> float:
         """Return the residual sum of squares of given factors."""
         (pair,), time, animal = factors
         over_time = np.einsum("rwt,rt->rw", self.affinity.activity(pair).astype(float), time)
-        of_time = self._pair_grams(pair) * (time @ time.T)
+        of_time = _grams(pair, self._mask, self._complete) * (time @ time.T)
         return _residual(self.norm_squared, over_time, of_time, animal)
 
     def _update_pairs(self, pair: Array, time: Array, animal: Array, target: Array) -> Array:
@@ -117,12 +112,6 @@ class PairModel:
                 )
                 pair[row] = np.maximum(pair[row] + step, 0.0) * seen
         return pair
-
-    def _pair_grams(self, pair: Array) -> Array:
-        """Return ``sum_p mask_pw pair_rp pair_sp``, shape ``(animal, component, component)``."""
-        if self._complete:
-            return np.broadcast_to(pair @ pair.T, (len(self._mask), len(pair), len(pair)))
-        return np.stack([(pair * seen) @ pair.T for seen in self._mask])
 
 
 class NeuronModel:
@@ -168,12 +157,7 @@ class NeuronModel:
         product = (first * second).astype(dtype)
         activity = affinity.quadratic(projected_first, projected, product).astype(np.float64)
         grams = self._grams(first) * self._grams(second)
-        gram = np.einsum("wrs,rw,sw->rs", grams, animal, animal)
-        time = update(time, np.einsum("rwt,rw->rt", activity, animal), gram)
-        over_time = np.einsum("rwt,rt->rw", activity, time)
-        of_time = grams * (time @ time.T)
-        animal = update_columns(animal, over_time, of_time)
-        residual = _residual(self.norm_squared, over_time, of_time, animal)
+        time, animal, residual = _update_courses(self.norm_squared, activity, grams, time, animal)
         return Factors((first, second), time, animal), residual
 
     def _update_nodes(self, own: Array, target: Array, other: Array, of_weight: Array) -> Array:
@@ -184,9 +168,7 @@ class NeuronModel:
         return update_columns(own, target, by_node)
 
     def _grams(self, factor: Array) -> Array:
-        if self._complete:
-            return np.broadcast_to(factor @ factor.T, (len(self._seen), len(factor), len(factor)))
-        return np.stack([(factor * seen) @ factor.T for seen in self._seen])
+        return _grams(factor, self._seen, self._complete)
 
 
 def initial(
@@ -234,6 +216,25 @@ def update_columns(factor: Array, target: Array, grams: Array) -> Array:
             step = np.divide(target[row] - rest, own, out=np.zeros_like(own), where=own > 0)
             factor[row] = np.maximum(factor[row] + step, 0.0)
     return factor
+
+
+def _grams(factor: Array, mask: Array, complete: bool) -> Array:
+    """Return ``sum_i mask_wi factor_ri factor_si``, shape ``(animal, component, component)``."""
+    if complete:
+        return np.broadcast_to(factor @ factor.T, (len(mask), len(factor), len(factor)))
+    return np.stack([(factor * seen) @ factor.T for seen in mask])
+
+
+def _update_courses(
+    norm_squared: float, activity: Array, grams: Array, time: Array, animal: Array
+) -> tuple[Array, Array, float]:
+    """Update times, then animals, with the graphs held fixed; return them and the residual."""
+    gram = np.einsum("wrs,rw,sw->rs", grams, animal, animal)
+    time = update(time, np.einsum("rwt,rw->rt", activity, animal), gram)
+    over_time = np.einsum("rwt,rt->rw", activity, time)
+    of_time = grams * (time @ time.T)
+    animal = update_columns(animal, over_time, of_time)
+    return time, animal, _residual(norm_squared, over_time, of_time, animal)
 
 
 def _residual(norm_squared: float, target: Array, grams: Array, animal: Array) -> float:
