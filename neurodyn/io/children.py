@@ -1,6 +1,6 @@
-"""A recording from a file of traces: its parts chosen, read one by one, their faults settled.
+"""A recording from a file: its parts chosen, read one by one, their faults settled.
 
-The same rules as for NWB files: what is selected is checked, a faulty part is listed when the
+One set of rules for every format: what is selected is checked, a faulty part is listed when the
 file is opened and raises when it is loaded, and what a policy did is counted.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -19,13 +19,20 @@ from neurodyn.errors import EmptySelectionError, NeurodynError, TrialTableError,
 from neurodyn.io.faults import Fault, OnBad, Quality, Severity, announce
 from neurodyn.io.lazy import faulty_variable
 from neurodyn.io.limits import require_budget
-from neurodyn.io.watch import Watch
 from neurodyn.recording.schema import rule_for
 
-__all__ = ["Child", "Notes", "Select", "check_children", "read_children"]
+__all__ = ["Child", "Notes", "Select", "Watched", "check_children", "read_children"]
 
 Select = str | Sequence[str] | Mapping[str, Sequence[str] | None]
 Notes = Mapping[str, tuple[Severity, str, str]]
+
+
+class Watched(Protocol):
+    """A file that can tell whether it changed since it was opened."""
+
+    def require_unchanged(self) -> None:
+        """Raise ``FileError`` if it did."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,14 @@ class Child:
     read
         Reads it; counts what it accepts, and decides on faults, through the quality given.
         With ``quality.lazy`` the values may stay in the file.
+    path
+        Where it is inside the file, by which it can be selected too.
     """
 
     address: str
     name: str
     read: Callable[[Quality], xr.Dataset]
+    path: str = ""
 
     @property
     def kind(self) -> str:
@@ -60,8 +70,10 @@ def read_children(
     select: Select | None = None,
     on_bad: OnBad = "raise",
     lazy: bool,
-    watch: Watch,
+    watch: Watched,
     attrs: Mapping[str, Any],
+    root: Quality | None = None,
+    beside: str = "",
 ) -> xr.DataTree:
     """Read the selected parts of a file into a recording.
 
@@ -79,6 +91,10 @@ def read_children(
         Of the file.
     attrs
         Root attributes.
+    root
+        What was done already about the file as a whole.
+    beside
+        What else the file holds, for the message that something is not there.
 
     Raises
     ------
@@ -87,19 +103,19 @@ def read_children(
     NeurodynError
         The fault of a part that the policy does not settle.
     """
-    root = Quality(on_bad, lazy=lazy)
+    root = Quality(on_bad, lazy=lazy) if root is None else root
     qualities = [root]
     nodes: dict[str, xr.Dataset] = {}
-    for child, columns in _chosen(children, select, where):
+    for child, columns in _chosen(children, select, where, beside):
         quality = Quality(on_bad, lazy=lazy)
         qualities.append(quality)
         ds = _read(child, quality, root)
         if ds is None:
             continue
         if columns is not None:
-            ds = _narrowed(ds, columns, where)
+            ds = _narrowed(ds, columns, f"{where}:{child.path or child.name}")
         if not lazy and "fault" not in ds.attrs:
-            require_budget(ds.nbytes, None, where=f"{where}:{child.name}")
+            require_budget(ds.nbytes, None, where=f"{where}:{child.path or child.name}")
             ds = ds.load()
         nodes[child.address] = ds
     tree = _tree(nodes, {**attrs, **root.attrs()})
@@ -155,7 +171,7 @@ def _read(child: Child, quality: Quality, root: Quality) -> xr.Dataset | None:
 
 
 def _chosen(
-    children: Sequence[Child], select: Select | None, where: str
+    children: Sequence[Child], select: Select | None, where: str, beside: str
 ) -> Iterator[tuple[Child, Sequence[str] | None]]:
     if select is None:
         yield from ((child, None) for child in children)
@@ -166,23 +182,25 @@ def _chosen(
     for pattern, columns in pairs:
         found = [child for child in children if _matches(child, pattern)]
         if not found:
-            raise _nothing_selected(pattern, children, where)
+            raise _nothing_selected(pattern, children, where, beside)
         chosen.update({child.address: (child, columns) for child in found})
     yield from chosen.values()
 
 
 def _matches(child: Child, pattern: str) -> bool:
-    names = (child.kind, child.address, f"{child.kind}/{child.name}")
+    names = (child.kind, child.address, f"{child.kind}/{child.name}", child.path)
     return any(fnmatchcase(name, pattern) for name in names)
 
 
-def _nothing_selected(pattern: str, children: Sequence[Child], where: str) -> NeurodynError:
+def _nothing_selected(
+    pattern: str, children: Sequence[Child], where: str, beside: str
+) -> NeurodynError:
     kind = TrialTableError if pattern.startswith("trials") else EmptySelectionError
-    present = [child.address for child in children]
+    present = sorted(child.address for child in children)
     return kind(
         f"file has no {pattern}",
         where=where,
-        found=", ".join(present),
+        found=(", ".join(present) or "nothing readable") + beside,
         expected=f"an object that {pattern!r} selects",
         hint=suggest(pattern, present),
     )
@@ -204,18 +222,31 @@ def _narrowed(ds: xr.Dataset, columns: Sequence[str], where: str) -> xr.Dataset:
             )
     rule = rule_for(kind)
     required = {*rule.variables, *rule.coordinates, *columns}
+    required |= {f"{column}_size" for column in columns}
     return ds.drop_vars([name for name in known if name not in required])
 
 
 def _placeholder(child: Child, fault: Fault) -> xr.Dataset:
     """Return an empty dataset of the right kind whose data raise when touched."""
     error = fault.raised()
+
+    def data(*dims: str) -> xr.Variable:
+        return faulty_variable(error, dims, (0,) * len(dims))
+
     attrs: dict[str, Any] = {"name": child.name, "fault": fault.message}
-    if child.kind == "trials":
-        touched = faulty_variable(error, ("trial",), (0,))
-        return recording.trials([], [], **attrs).assign(start=touched, stop=touched)
-    samples = faulty_variable(error, ("time", "roi"), (0, 0))
-    return recording.signal(samples, time=np.empty(0), dim="roi", **attrs)
+    if child.path:
+        attrs["source_path"] = child.path
+    time = np.empty(0)
+    if child.kind == "spikes":
+        return recording.spikes(data("spike"), [], [], check_values=False, **attrs)
+    if child.kind == "behavior":
+        return recording.behavior(data("time", "feature"), time=time, **attrs)
+    if child.kind == "signal":
+        return recording.signal(data("time", "channel"), time=time, **attrs)
+    if child.kind == "bold":
+        empty = recording.bold(data("time", "roi"), repetition_time=1.0, **attrs)
+        return empty.assign_attrs(repetition_time=np.nan)
+    return recording.trials([], [], **attrs).assign(start=data("trial"), stop=data("trial"))
 
 
 def _tree(nodes: Mapping[str, xr.Dataset], attrs: dict[str, Any]) -> xr.DataTree:

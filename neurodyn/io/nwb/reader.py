@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
-from functools import cached_property
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from neurodyn import recording
-from neurodyn.errors import (
-    CorruptFileError,
-    EmptySelectionError,
-    NeurodynError,
-    TrialTableError,
-    suggest,
-)
+from neurodyn.errors import CorruptFileError, NeurodynError
+from neurodyn.io.children import Child, Select, read_children
 from neurodyn.io.containment import BROKEN, place
-from neurodyn.io.faults import Fault, OnBad, Quality, announce
+from neurodyn.io.faults import Fault, OnBad, Quality
 from neurodyn.io.hdf5 import open_hdf5, unchanged
-from neurodyn.io.lazy import faulty_variable
 from neurodyn.io.nwb import intervals
 from neurodyn.io.nwb.inventory import Entry, inventory
 from neurodyn.io.nwb.options import Options
@@ -31,11 +23,9 @@ from neurodyn.io.nwb.session import quick_digest, read_session, require_version,
 from neurodyn.io.nwb.sidecar import Sidecar
 from neurodyn.io.nwb.spike_faults import Session
 from neurodyn.io.nwb.units import read_units
-from neurodyn.recording.schema import rule_for
 
 __all__ = ["Reader", "load_nwb", "open_nwb"]
 
-Select = str | Sequence[str] | Mapping[str, Sequence[str] | None]
 HINT = "load(select=...) other objects, or on_bad='drop'"
 
 
@@ -143,7 +133,6 @@ class Reader:
     def __init__(self, source: Any, allow_external: Sequence[str | Path], options: Options) -> None:
         self.file = open_hdf5(source, allow_external=allow_external)
         self.options = options
-        self.qualities: list[Quality] = []
         try:
             self.version = require_version(self.file)
             self.entries, self.unread = inventory(self.file)
@@ -163,47 +152,45 @@ class Reader:
         self, select: Select | None, *, lazy: bool, on_bad: OnBad = "raise"
     ) -> xr.DataTree:
         """Read the selected objects into a recording."""
-        chosen = choose(self.entries, select, self.name, list(self.file))
         root = Quality(on_bad, lazy=lazy)
-        self.qualities.append(root)
         if select is None:
             self._settle_broken(root)
-        nodes: dict[str, xr.Dataset] = {}
-        for address, (entry, columns) in chosen.items():
-            child = self._child(entry, root)
-            if child is not None:
-                nodes[address] = child if columns is None else _narrowed(child, columns, entry)
-        tree = _tree(nodes, self._root_attrs(root))
+        tree = read_children(
+            self._children(),
+            self.name,
+            select=select,
+            on_bad=on_bad,
+            lazy=lazy,
+            watch=self,
+            attrs=self._root_attrs(),
+            root=root,
+            beside=f"; groups present: {', '.join(sorted(self.file))}",
+        )
         if lazy:
             tree.set_close(self.file.close)
-        else:
-            for node in tree.leaves:
-                if "fault" not in node.attrs:
-                    node.load()
-            unchanged(self.file)
-            announce(self.qualities, self.name)
         return tree
 
-    def _child(self, entry: Entry, root: Quality) -> xr.Dataset | None:
-        """Read one object; None if the policy drops it."""
-        quality = Quality(root.on_bad, lazy=root.lazy)
-        self.qualities.append(quality)
-        try:
-            child = self.read(entry, quality)
-        except NeurodynError as error:
-            fault = Fault.of(f"faulty_{entry.kind}", error)
-            if root.lazy:
-                return _placeholder(entry, fault)
-            if root.on_bad == "warn":
-                root.decide(fault)
-                return _placeholder(entry, fault)
-            root.decide(fault, can=("drop",))
-            return None
-        child.attrs.update(
-            name=entry.original_name, source_path=entry.path, neurodata_type=entry.neurodata_type
-        )
-        child.attrs.update(quality.attrs())
-        return self.sidecar.child(entry.path, child)
+    def require_unchanged(self) -> None:
+        """Raise ``FileError`` if the file is not the one that was opened."""
+        unchanged(self.file)
+
+    def _children(self) -> list[Child]:
+        n_of_kind = Counter(entry.kind for entry in self.entries)
+        return [
+            Child(
+                f"{entry.kind}/{entry.name}" if n_of_kind[entry.kind] > 1 else entry.kind,
+                entry.original_name,
+                partial(self._described, entry),
+                entry.path,
+            )
+            for entry in self.entries
+        ]
+
+    def _described(self, entry: Entry, quality: Quality) -> xr.Dataset:
+        """Read one object, with what the sidecar knows of it."""
+        ds = self.read(entry, quality)
+        ds.attrs.update(source_path=entry.path, neurodata_type=entry.neurodata_type)
+        return self.sidecar.child(entry.path, ds)
 
     def read(self, entry: Entry, quality: Quality) -> xr.Dataset:
         """Read one object.
@@ -242,12 +229,12 @@ class Reader:
                 )
                 root.decide(Fault.of("broken_object", error))
 
-    def _root_attrs(self, root: Quality) -> dict[str, Any]:
+    def _root_attrs(self) -> dict[str, Any]:
         session = self.sidecar.root(read_session(self.file, self.version))
         attrs = {"source": self.name, **self.digest, **session}
         if self.unread:
             attrs["unread"] = [f"{u.path} ({u.neurodata_type}): {u.reason}" for u in self.unread]
-        return {**attrs, **root.attrs()}
+        return attrs
 
 
 TABLES: dict[str, Callable[[Entry, Quality], xr.Dataset]] = {
@@ -256,97 +243,3 @@ TABLES: dict[str, Callable[[Entry, Quality], xr.Dataset]] = {
     "event_series": intervals.read_event_series,
     "interval_series": intervals.read_interval_series,
 }
-
-
-def choose(
-    entries: list[Entry], select: Select | None, source: str, groups: list[str]
-) -> dict[str, tuple[Entry, Sequence[str] | None]]:
-    """Return the selected entries by their address in the recording, with wanted columns.
-
-    Raises
-    ------
-    EmptySelectionError, TrialTableError
-        If something selected is not there; lists what there is.
-    """
-    n_of_kind = {kind: sum(e.kind == kind for e in entries) for kind in {e.kind for e in entries}}
-    by_address = {f"{e.kind}/{e.name}" if n_of_kind[e.kind] > 1 else e.kind: e for e in entries}
-    if select is None:
-        return {address: (entry, None) for address, entry in by_address.items()}
-    wanted = {select: None} if isinstance(select, str) else select
-    pairs = wanted.items() if isinstance(wanted, Mapping) else ((item, None) for item in wanted)
-    chosen: dict[str, tuple[Entry, Sequence[str] | None]] = {}
-    for pattern, columns in pairs:
-        found = {a: e for a, e in by_address.items() if _matches(e, a, pattern)}
-        if not found:
-            raise _nothing_selected(pattern, by_address, source, groups)
-        chosen.update({address: (entry, columns) for address, entry in found.items()})
-    return chosen
-
-
-def _matches(entry: Entry, address: str, pattern: str) -> bool:
-    names = (entry.kind, address, f"{entry.kind}/{entry.name}", entry.path)
-    return any(fnmatchcase(name, pattern) for name in names)
-
-
-def _nothing_selected(
-    pattern: str, by_address: Mapping[str, Entry], source: str, groups: list[str]
-) -> NeurodynError:
-    kind = TrialTableError if pattern.startswith("trials") else EmptySelectionError
-    noun = pattern if pattern in ("spikes", "trials", "signal", "behavior") else repr(pattern)
-    present = ", ".join(sorted(by_address)) or "nothing readable"
-    return kind(
-        f"file has no {noun}",
-        where=source,
-        found=f"{present}; groups present: {', '.join(sorted(groups))}",
-        expected=f"an object that {pattern!r} selects",
-        hint=suggest(pattern, by_address),
-    )
-
-
-def _narrowed(child: xr.Dataset, columns: Sequence[str], entry: Entry) -> xr.Dataset:
-    """Return a child with the wanted columns and what its kind requires."""
-    rule = rule_for(entry.kind)
-    known = [str(name) for name in child.variables]
-    for column in columns:
-        if column not in known:
-            error = TrialTableError if entry.kind == "trials" else EmptySelectionError
-            raise error(
-                f"{entry.kind} have no column {column!r}",
-                where=place(entry.group),
-                found=", ".join(known),
-                expected="one of its columns",
-                hint=suggest(column, known),
-            )
-    required = set(rule.variables) | set(rule.coordinates) | set(columns)
-    required |= {f"{column}_size" for column in columns}
-    return child.drop_vars([name for name in child.variables if name not in required])
-
-
-def _placeholder(entry: Entry, fault: Fault) -> xr.Dataset:
-    """Return an empty dataset of the right kind whose data raise when touched."""
-    error = fault.raised()
-
-    def data(*dims: str) -> xr.Variable:
-        return faulty_variable(error, dims, (0,) * len(dims))
-
-    attrs: dict[str, Any] = {"name": entry.original_name, "source_path": entry.path}
-    attrs["fault"] = fault.message
-    time = np.empty(0)
-    if entry.kind == "spikes":
-        return recording.spikes(data("spike"), [], [], check_values=False, **attrs)
-    if entry.kind == "behavior":
-        return recording.behavior(data("time", "feature"), time=time, **attrs)
-    if entry.kind == "signal":
-        return recording.signal(data("time", "channel"), time=time, **attrs)
-    return recording.trials([], [], **attrs).assign(start=data("trial"), stop=data("trial"))
-
-
-def _tree(nodes: dict[str, xr.Dataset], attrs: dict[str, Any]) -> xr.DataTree:
-    children: dict[str, Any] = {}
-    for address, child in nodes.items():
-        kind, _, name = address.partition("/")
-        if name:
-            children.setdefault(kind, {})[name] = child
-        else:
-            children[kind] = child
-    return recording.recording(children, **attrs)

@@ -73,7 +73,7 @@ def test_selection(write, select, expected):
 
 def test_selection_of_nothing_lists_what_there_is(write):
     path = write("behavior_on_its_own_clocks")
-    with pytest.raises(EmptySelectionError, match=r"(?s)no 'behavior/hed'.*did you mean 'beh"):
+    with pytest.raises(EmptySelectionError, match=r"(?s)no behavior/hed.*did you mean 'beh"):
         io.load(path, select="behavior/hed")
     with pytest.raises(EmptySelectionError, match="no spikes"):
         io.open(path, select="spikes")
