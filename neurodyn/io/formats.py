@@ -165,10 +165,10 @@ def recognise(path: str | Path) -> Format:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
-    for format in FORMATS.values():
-        if path.name.lower().endswith(format.suffixes):
-            return format
+    named = _by_ending(path.name.lower())
     head = _head(path)
+    if named:
+        return next((f for f in named[1:] if f.recognises(path, head)), named[0])
     for format in FORMATS.values():
         if (head or path.is_dir()) and format.recognises(path, head):
             return format
@@ -185,12 +185,28 @@ def recognise(path: str | Path) -> Format:
 
 
 def resolve(source: Any, options: dict[str, Any]) -> tuple[Format, Any]:
-    """Return the format and what its reader takes; only NWB is read over the network."""
+    """Return the format and what its reader takes; only NWB is read over the network.
+
+    A table without times of its own is one of fMRI, if a repetition time is given.
+    """
     if is_remote(source):
         return FORMATS["NWB"], open_remote(str(source), options.pop("policy", None))
     if hasattr(source, "read"):
         return FORMATS["NWB"], source
-    return recognise(source), Path(source)
+    format = recognise(source)
+    if format.name == "table of traces" and "repetition_time" in options:
+        format = FORMATS["fMRI ROI table"]
+    return format, Path(source)
+
+
+def _by_ending(name: str) -> list[Format]:
+    """Return the formats that share the longest ending of a name."""
+    fits = {
+        format.name: max((len(end) for end in format.suffixes if name.endswith(end)), default=0)
+        for format in FORMATS.values()
+    }
+    longest = max(fits.values())
+    return [FORMATS[key] for key, length in fits.items() if length == longest > 0]
 
 
 def _known() -> str:
@@ -222,6 +238,26 @@ def _is_suite2p(path: Path, head: bytes) -> bool:
     from neurodyn.io.suite2p import is_suite2p
 
     return is_suite2p(path)
+
+
+def _is_fmri(path: Path, head: bytes) -> bool:
+    from neurodyn.io.fmri import is_fmri
+
+    return is_fmri(path, head)
+
+
+def _is_bold_hdf5(path: Path, head: bytes) -> bool:
+    if not head.startswith(HDF5_SIGNATURE):
+        return False
+    from neurodyn.io.bold_hdf5 import is_bold_hdf5
+
+    return is_bold_hdf5(path, head)
+
+
+def _is_roi_table(path: Path, head: bytes) -> bool:
+    from neurodyn.io.roi_tables import is_roi_table
+
+    return is_roi_table(path)
 
 
 def _has_root_attr(path: Path, head: bytes, name: str) -> bool:
@@ -289,5 +325,53 @@ register(
         "neurodyn.io.suite2p:load_suite2p",
         _is_suite2p,
         "neurodyn.io.suite2p:check_suite2p",
+    )
+)
+register(
+    Format(
+        "CIFTI",
+        (".dtseries.nii", ".ptseries.nii"),
+        "neurodyn.io.cifti:open_cifti",
+        "neurodyn.io.cifti:load_cifti",
+        checker="neurodyn.io.cifti:check_cifti",
+    )
+)
+register(
+    Format(
+        "fMRI surfaces",
+        (".func.gii",),
+        "neurodyn.io.surfaces:open_surfaces",
+        "neurodyn.io.surfaces:load_surfaces",
+        checker="neurodyn.io.surfaces:check_surfaces",
+    )
+)
+register(
+    Format(
+        "fMRI volumes",
+        (".nii", ".nii.gz"),
+        "neurodyn.io.fmri:open_fmri",
+        "neurodyn.io.fmri:load_fmri",
+        _is_fmri,
+        "neurodyn.io.fmri:check_fmri",
+    )
+)
+register(
+    Format(
+        "fMRI runs (HDF5)",
+        (),
+        "neurodyn.io.bold_hdf5:open_bold_hdf5",
+        "neurodyn.io.bold_hdf5:load_bold_hdf5",
+        _is_bold_hdf5,
+        "neurodyn.io.bold_hdf5:check_bold_hdf5",
+    )
+)
+register(
+    Format(
+        "fMRI ROI table",
+        (".1d", ".1d.gz", ".tsv", ".csv", ".tsv.gz", ".csv.gz"),
+        "neurodyn.io.roi_tables:open_roi_table",
+        "neurodyn.io.roi_tables:load_roi_table",
+        _is_roi_table,
+        "neurodyn.io.roi_tables:check_roi_table",
     )
 )

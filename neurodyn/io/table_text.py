@@ -193,9 +193,9 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _number(cell: str) -> float | None:
-    """Return the number in a cell, NaN for an empty one, None for text."""
+    """Return the number in a cell, NaN for an empty one or ``n/a``, None for text."""
     cell = cell.strip()
-    if not cell:
+    if cell in ("", "n/a"):
         return np.nan
     # Python's own numbers may have underscores, and digits of any script
     return float(cell) if cell.isascii() and "_" not in cell and _is_number(cell) else None

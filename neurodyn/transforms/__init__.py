@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from neurodyn.transforms.alignment import align as align
     from neurodyn.transforms.averaging import psth as psth
     from neurodyn.transforms.binning import bin_spikes as bin_spikes
+    from neurodyn.transforms.bold_resampling import resample_bold as resample_bold
     from neurodyn.transforms.concatenation import concatenate_sessions as concatenate_sessions
+    from neurodyn.transforms.denoising import denoise as denoise
     from neurodyn.transforms.intervals import difference as difference
     from neurodyn.transforms.intervals import intersection as intersection
     from neurodyn.transforms.intervals import union as union
+    from neurodyn.transforms.parcellation import parcellate as parcellate
     from neurodyn.transforms.resampling import decimate as decimate
     from neurodyn.transforms.resampling import match as match
     from neurodyn.transforms.resampling import resample as resample
@@ -32,6 +35,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "alignment": ["align"],
         "averaging": ["psth"],
         "binning": ["bin_spikes"],
+        "bold_resampling": ["resample_bold"],
+        "denoising": ["denoise"],
+        "parcellation": ["parcellate"],
         "intervals": ["difference", "intersection", "union"],
         "restriction": ["restrict"],
         "concatenation": ["concatenate_sessions"],
