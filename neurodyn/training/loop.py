@@ -185,7 +185,7 @@ class _Run:
         progress = Progress(state.step, training.n_steps, state.sampler.epoch)
         rate = learning_rate(training, state.step, state.monitor.n_reductions)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         random = torch_random(fabric.device)
         part, share = own_part(fabric, index)
         batch = fabric.to_device(self.source.gather(part))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class TrainingState:
         return parts["random"]
 
     def _trained_names(self) -> list[str]:
-        return [name for name, p in self.network.named_parameters() if p.requires_grad]
+        return [name for group in _groups(self.network).values() for name in group]
 
     def _optimizer_states(self) -> dict[str, dict[str, Tensor]]:
         states = self.optimizer.state_dict()["state"]
@@ -162,14 +162,32 @@ class TrainingState:
 
 
 def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimizer that the configuration names, over all trained parameters."""
+    """Return the optimizer that the configuration names, over all trained parameters.
+
+    A network with a method ``learning_rate_scale(name)`` has the rate multiplied by what it
+    returns for the name of a parameter.
+    """
     build = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+    groups = [
+        {"params": list(parameters.values()), "scale": scale}
+        for scale, parameters in _groups(network).items()
+    ]
     return build(
-        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        groups,
         lr=training.learning_rate,
         betas=training.betas,
         weight_decay=training.weight_decay,
     )
+
+
+def _groups(network: nn.Module) -> dict[float, dict[str, nn.Parameter]]:
+    """Return the trained parameters by name, in groups of one scale of the learning rate."""
+    scale_of: Callable[[str], float] = getattr(network, "learning_rate_scale", lambda name: 1.0)
+    groups: dict[float, dict[str, nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(scale_of(name), {})[name] = parameter
+    return groups
 
 
 def fingerprint(source: Source) -> str:

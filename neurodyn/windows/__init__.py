@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neurodyn.windows.index import Windows as Windows
     from neurodyn.windows.masks import DroppedInput as DroppedInput
     from neurodyn.windows.masks import coordinated_dropout as coordinated_dropout
+    from neurodyn.windows.runs import RunWindows as RunWindows
     from neurodyn.windows.samplers import BatchSampler as BatchSampler
     from neurodyn.windows.splits import Split as Split
     from neurodyn.windows.splits import blocked_split as blocked_split
@@ -24,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cut": ["cut_blocks"],
         "index": ["Windows"],
         "masks": ["DroppedInput", "coordinated_dropout"],
+        "runs": ["RunWindows"],
         "samplers": ["BatchSampler"],
         "splits": ["Split", "blocked_split", "check_leakage", "k_fold", "trial_split"],
     },

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from neurodyn.errors import CheckpointMismatchError
+from neurodyn.training import TrainingConfig
 from neurodyn.training.checkpoint import load_checkpoint, save_checkpoint
 from neurodyn.training.loop import train
 from neurodyn.training.state import fingerprint
@@ -127,3 +129,49 @@ def test_the_fingerprint_sees_values_types_and_number():
     prints = {fingerprint(each) for each in (source, changed, halved, shorter)}
     assert len(prints) == 4
     assert fingerprint(toy.Counts()) == fingerprint(source)
+
+
+class Scaled(torch.nn.Module):
+    """Two layers, of which the first learns at a tenth of the rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = torch.nn.Linear(1, 1, bias=False)
+        self.first = torch.nn.Linear(1, 1, bias=False)
+
+    def learning_rate_scale(self, name):
+        return 0.1 if name.startswith("first") else 1.0
+
+
+def test_a_network_may_scale_its_learning_rates(tmp_path):
+    """Adam's first step is the rate itself; the scales survive a resumed run."""
+
+    class Slope:
+        def loss(self, network, batch, progress):
+            return {"loss": network.first.weight.sum() + network.last.weight.sum()}
+
+        def validate(self, network, source):
+            return {}
+
+    class Two:
+        def __len__(self):
+            return 2
+
+        def gather(self, index):
+            return {"x": torch.zeros(len(index))}
+
+    training = TrainingConfig(
+        n_steps=4, batch_size=2, optimizer="adam", learning_rate=1e-3, progress=False
+    )
+    network = Scaled()
+    before = {name: p.item() for name, p in network.named_parameters()}
+    train(network, Slope(), Two(), training)
+    moved = {name: before[name] - p.item() for name, p in network.named_parameters()}
+    assert moved["last.weight"] == pytest.approx(4e-3, rel=1e-3)
+    assert moved["first.weight"] == pytest.approx(4e-4, rel=1e-3)
+    halves = Scaled()
+    halves.load_state_dict({name: torch.full((1, 1), value) for name, value in before.items()})
+    train(halves, Slope(), Two(), replace(training, n_steps=2), folder=tmp_path)
+    train(halves, Slope(), Two(), training, folder=tmp_path, resume=True)
+    for name, parameter in halves.named_parameters():
+        assert torch.equal(parameter, dict(network.named_parameters())[name])
