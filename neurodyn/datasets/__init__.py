@@ -1,9 +1,11 @@
 """Named data: simulators with known truth, embedded recordings and downloadable ones."""
 
+from neurodyn.datasets.abide_cc200 import read_abide_cc200
 from neurodyn.datasets.calcium_events import CalciumEventsConfig, simulate_calcium_events
 from neurodyn.datasets.calcium_motifs import simulate_calcium_motifs, write_calcium_motifs
 from neurodyn.datasets.calcium_motifs_config import CalciumMotifsConfig
 from neurodyn.datasets.chaotic_rnn import ChaoticRNNConfig, simulate_chaotic_rnn
+from neurodyn.datasets.heat_pain import read_heat_pain
 from neurodyn.datasets.lorenz import LorenzConfig, simulate_lorenz
 from neurodyn.datasets.registry import (
     DatasetInfo,
@@ -30,6 +32,8 @@ __all__ = [
     "load_dataset",
     "path",
     "read",
+    "read_abide_cc200",
+    "read_heat_pain",
     "shipped",
     "simulate",
     "simulate_calcium_events",

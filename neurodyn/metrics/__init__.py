@@ -1,5 +1,10 @@
 """Scores: spikes, decoding, known dynamics, intervals around them, partitions and components."""
 
+from neurodyn.metrics.classification import (
+    classification_table,
+    paired_classification_difference,
+    regression_table,
+)
 from neurodyn.metrics.components import matched_similarity, participation_ratio
 from neurodyn.metrics.decoding import Decoder, decode, fit_ridge, r2, r2_per_output
 from neurodyn.metrics.dynamics import rate_r2, rate_r2_per_unit
@@ -33,6 +38,7 @@ __all__ = [
     "bits_per_spike",
     "bits_per_spike_interval",
     "bits_per_spike_per_unit",
+    "classification_table",
     "condition_means",
     "decode",
     "fit_ridge",
@@ -40,12 +46,14 @@ __all__ = [
     "normalised_mutual_information",
     "null_expected_count",
     "paired_bits_per_spike",
+    "paired_classification_difference",
     "participation_ratio",
     "poisson_nll",
     "r2",
     "r2_per_output",
     "rate_r2",
     "rate_r2_per_unit",
+    "regression_table",
     "trial_interval",
     "variation_of_information",
 ]

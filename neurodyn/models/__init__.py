@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from neurodyn.models.baselines import FactorGLM as FactorGLM
     from neurodyn.models.baselines import GRUAutoencoder as GRUAutoencoder
     from neurodyn.models.baselines import SmoothingGLM as SmoothingGLM
+    from neurodyn.models.brainmae.estimator import BrainMAE as BrainMAE
     from neurodyn.models.connectome.estimator import DynamicConnectome as DynamicConnectome
     from neurodyn.models.context import DataContext as DataContext
     from neurodyn.models.cross_validation import cross_validate as cross_validate
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["baselines", "connectome", "langevinflow"],
+    submodules=["baselines", "brainmae", "connectome", "langevinflow"],
     submod_attrs={
         "base": ["Estimator"],
         "baselines": ["FactorGLM", "GRUAutoencoder", "SmoothingGLM"],
+        "brainmae.estimator": ["BrainMAE"],
         "connectome.estimator": ["DynamicConnectome"],
         "context": ["DataContext"],
         "cross_validation": ["cross_validate"],

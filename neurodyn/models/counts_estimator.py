@@ -48,6 +48,7 @@ class CountsEstimator(Estimator[C]):
     ``(time, unit)`` of a recording without trials are cut into blocks first.
     """
 
+    data_kind = "counts"
     context_: DataContext
     data_: dict[str, Any]
 

@@ -17,6 +17,8 @@ ESTIMATORS: Mapping[str, str] = {
     "smoothing_glm": "neurodyn.models.baselines.smoothing_glm:SmoothingGLM",
     "factor_glm": "neurodyn.models.baselines.factor_glm:FactorGLM",
     "gru": "neurodyn.models.baselines.gru:GRUAutoencoder",
+    "brainmae": "neurodyn.models.brainmae.estimator:BrainMAE",
+    "brainmae_decoder": "neurodyn.models.brainmae.finetune:BrainMAEDecoder",
     "connectome": "neurodyn.models.connectome.estimator:DynamicConnectome",
     "langevinflow": "neurodyn.models.langevinflow.estimator:LangevinFlowEstimator",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,38 +13,32 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neurodyn.config import from_dict
-from neurodyn.models import run_folder
-from neurodyn.models.base import Arrays, C, RunConfig
+from neurodyn.models.base import C, RunConfig
 from neurodyn.models.context import DataContext, TrialCounts
 from neurodyn.models.counts_estimator import CountsEstimator
-from neurodyn.training import Objective, TrainingConfig, read_history, train
-from neurodyn.training.history import History
+from neurodyn.models.run_folder import Run
+from neurodyn.models.trained_network import TrainedNetwork
+from neurodyn.training import Objective, TrainingConfig
 from neurodyn.training.randomness import random_scope
 from neurodyn.training.run_folder import Resume
 from neurodyn.windows import Windows
 
 __all__ = ["TorchEstimator"]
 
-# Streams of random numbers beside the one of training.
-BUILD_STREAM, PREDICT_STREAM = 1, 2
+# Stream of random numbers beside those of training and building.
+PREDICT_STREAM = 2
 PREDICTED_AT_ONCE = 256
 
 
-class TorchEstimator(CountsEstimator[C]):
-    """Base of the estimators with a network.
+class TorchEstimator(TrainedNetwork[C], CountsEstimator[C]):
+    """Base of the estimators of counts with a network.
 
     A subclass gives :meth:`build_network`, :meth:`objective` and :meth:`infer`. A network with a
     method ``set_mean_count`` is told the mean training count ``(unit,)`` before the first step.
     """
 
-    default_training: ClassVar[TrainingConfig] = TrainingConfig()
-    """How ``fit`` trains when it is not told."""
     result_dims: ClassVar[Mapping[str, tuple[str, ...]]] = {"latent": ("trial", "time", "factor")}
     """Variables of ``transform`` and their dims."""
-    network_: nn.Module
-    training_: TrainingConfig
-    history_: list[dict[str, Any]]
 
     @abstractmethod
     def build_network(self, config: C, context: DataContext) -> nn.Module:
@@ -107,30 +100,25 @@ class TorchEstimator(CountsEstimator[C]):
         counts = self._begin_fit(data)
         source = Windows(self.context_.target_counts(counts))
         checked = None if validation is None else self._validation_counts(validation)
-        settings = training or self.default_training
-        self.training_ = replace(settings, batch_size=min(settings.batch_size, len(source)))
-        network = self._new_network()
+        network = self._begin_training(training, len(source))
         set_mean_count = getattr(network, "set_mean_count", None)
         if set_mean_count is not None:
             set_mean_count(_mean_count(source))
-        result = train(
+        self._train(
             network,
             self.objective(self.config, self.context_),
             source,
-            self.training_,
             validation=None if checked is None else Windows(checked),
             folder=folder,
             resume=resume,
         )
-        self.network_, self.history_ = result.network, result.history
         self._finish_fit()
         if folder is not None:
             self.save(folder)
         return self
 
-    def _new_network(self) -> nn.Module:
-        with random_scope([self.training_.seed, BUILD_STREAM], torch.device("cpu")):
-            return self.build_network(self.config, self.context_)
+    def _build(self) -> nn.Module:
+        return self.build_network(self.config, self.context_)
 
     def _log_expected_count(self, inputs: TrialCounts) -> NDArray[np.float32]:
         return np.concatenate([part["log_expected_count"] for part in self._inferred(inputs)])
@@ -144,7 +132,7 @@ class TorchEstimator(CountsEstimator[C]):
 
     def _inferred(self, inputs: TrialCounts) -> Iterator[dict[str, NDArray[np.float32]]]:
         """Infer in batches; each has its own random numbers, the same at every call."""
-        device = next(self.network_.parameters()).device
+        device = self.device
         self.network_.eval()
         for start in range(0, len(inputs.count), PREDICTED_AT_ONCE):
             count = torch.from_numpy(inputs.count[start : start + PREDICTED_AT_ONCE]).to(device)
@@ -153,27 +141,12 @@ class TorchEstimator(CountsEstimator[C]):
                 found = self.infer(self.network_, count)
             yield {name: tensor.float().cpu().numpy() for name, tensor in found.items()}
 
-    def _arrays(self) -> Arrays:
-        state = self.network_.state_dict()
-        return {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-
-    def _run_config(self) -> RunConfig:
-        return RunConfig(estimator=self.name, model=self.config, training=self.training_)
-
-    def _restore(self, run: run_folder.Run, settings: RunConfig) -> None:
-        super()._restore(run, settings)
-        self.training_ = from_dict(TrainingConfig, settings.training, where=run_folder.CONFIG)
-        self.network_ = self._new_network()
-        weights = {name: torch.from_numpy(array) for name, array in run.arrays.items()}
-        self.network_.load_state_dict(weights)
-        self.history_ = read_history(run.folder / run_folder.HISTORY)
-
-    def _write_more(self, folder: Path) -> None:
-        History(folder / run_folder.HISTORY, self.history_).close()
+    def _restore(self, run: Run, settings: RunConfig) -> None:
+        CountsEstimator._restore(self, run, settings)
+        self._restore_network(run, settings)
 
     def _provenance(self) -> dict[str, Any]:
-        device = str(next(self.network_.parameters()).device)
-        return {**super()._provenance(), "device": device, "seed": self.training_.seed}
+        return {**super()._provenance(), "device": str(self.device), "seed": self.training_.seed}
 
 
 def _mean_count(windows: Windows) -> Tensor:

@@ -17,11 +17,24 @@ from neurodyn.models.checks import (
 )
 from neurodyn.training import TrainingConfig
 
+TINY_MAE = {
+    "node_size": 8,
+    "node_heads": 2,
+    "n_blocks": 1,
+    "state_size": 16,
+    "state_heads": 2,
+    "n_encoder_layers": 1,
+    "n_decoder_layers": 1,
+    "n_segments": 6,
+    "dropout": 0.1,
+}
 # Sizes that make a check fast; an estimator that is not named here runs with its defaults.
 SMALL = {
     "smoothing_glm": {"n_components": 3},
     "factor_glm": {"n_factors": 2},
     "gru": {"hidden_size": 4},
+    "brainmae": TINY_MAE,
+    "brainmae_decoder": {f"network__{name}": value for name, value in TINY_MAE.items()},
     "connectome": {"rank": 2, "factorisation__n_restarts": 2},
     "langevinflow": {"n_groups": 1, "n_sites": 4, "encoder_size": 4, "n_samples": 2},
 }

@@ -1,4 +1,4 @@
-"""What every model has to beat: smoothing, factors, and a recurrent network without dynamics."""
+"""What every model has to beat: linear models of spikes and fMRI, a network without dynamics."""
 
 from __future__ import annotations
 
@@ -7,16 +7,32 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from neurodyn.models.baselines.conditional_gaussian import conditional_mean as conditional_mean
+    from neurodyn.models.baselines.conditional_gaussian import (
+        gaussian_masked_r2 as gaussian_masked_r2,
+    )
+    from neurodyn.models.baselines.conditional_gaussian import group_covariance as group_covariance
+    from neurodyn.models.baselines.connectivity_linear import (
+        connectivity_scores as connectivity_scores,
+    )
+    from neurodyn.models.baselines.connectivity_linear import (
+        fisher_z_connectivity as fisher_z_connectivity,
+    )
     from neurodyn.models.baselines.factor_glm import FactorGLM as FactorGLM
     from neurodyn.models.baselines.factor_glm import FactorGLMConfig as FactorGLMConfig
     from neurodyn.models.baselines.gru import GRUAutoencoder as GRUAutoencoder
     from neurodyn.models.baselines.gru import GRUConfig as GRUConfig
+    from neurodyn.models.baselines.roi_means import roi_mean_scores as roi_mean_scores
+    from neurodyn.models.baselines.roi_means import roi_mean_windows as roi_mean_windows
     from neurodyn.models.baselines.smoothing_glm import SmoothingGLM as SmoothingGLM
     from neurodyn.models.baselines.smoothing_glm import SmoothingGLMConfig as SmoothingGLMConfig
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "conditional_gaussian": ["conditional_mean", "gaussian_masked_r2", "group_covariance"],
+        "connectivity_linear": ["connectivity_scores", "fisher_z_connectivity"],
+        "roi_means": ["roi_mean_scores", "roi_mean_windows"],
         "factor_glm": ["FactorGLM", "FactorGLMConfig"],
         "gru": ["GRUAutoencoder", "GRUConfig"],
         "smoothing_glm": ["SmoothingGLM", "SmoothingGLMConfig"],

@@ -15,29 +15,39 @@ from typing import Any
 import xarray as xr
 
 from neurodyn.models.base import Estimator
+from neurodyn.models.checks.bold import OF_BOLD, example_bold
 from neurodyn.models.checks.case import Case, CheckFailedError, is_trained
 from neurodyn.models.checks.counts import OF_COUNTS, example_counts
 from neurodyn.models.checks.general import GENERAL
+from neurodyn.models.checks.labelled_bold import OF_LABELLED_BOLD, example_labelled_bold
 from neurodyn.models.checks.traces import OF_TRACES, example_traces
-from neurodyn.models.counts_estimator import CountsEstimator
 
 __all__ = [
     "Case",
     "CheckFailedError",
     "checks_for",
+    "example_bold",
     "example_counts",
     "example_for",
+    "example_labelled_bold",
     "example_traces",
     "is_trained",
 ]
 
+_BY_KIND: Mapping[str, tuple[Mapping[str, Callable[[Case], None]], Callable[[], Any]]] = {
+    "counts": (OF_COUNTS, example_counts),
+    "signal": (OF_TRACES, example_traces),
+    "bold": (OF_BOLD, example_bold),
+    "labelled_bold": (OF_LABELLED_BOLD, example_labelled_bold),
+}
+
 
 def checks_for(estimator: Estimator[Any]) -> Mapping[str, Callable[[Case], None]]:
     """Return the checks of an estimator by name: those of all, and those of its kind of data."""
-    own = OF_COUNTS if isinstance(estimator, CountsEstimator) else OF_TRACES
-    return {**GENERAL, **own}
+    return {**GENERAL, **_BY_KIND[estimator.data_kind][0]}
 
 
-def example_for(estimator: Estimator[Any]) -> xr.Dataset:
+def example_for(estimator: Estimator[Any]) -> xr.Dataset | xr.DataTree:
     """Return small data of the kind that an estimator takes."""
-    return example_counts() if isinstance(estimator, CountsEstimator) else example_traces()
+    example: xr.Dataset | xr.DataTree = _BY_KIND[estimator.data_kind][1]()
+    return example

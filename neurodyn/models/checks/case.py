@@ -21,13 +21,13 @@ class CheckFailedError(AssertionError):
 
 @dataclass(frozen=True)
 class Case:
-    """An unfitted estimator, data to fit it on and options of ``fit``."""
+    """An unfitted estimator, data to fit it on (a dataset or a recording), options of ``fit``."""
 
     estimator: Estimator[Any]
-    data: xr.Dataset
+    data: Any
     fit_options: Mapping[str, Any] = field(default_factory=dict)
 
-    def fitted(self, data: xr.Dataset | None = None, **options: Any) -> Any:
+    def fitted(self, data: Any = None, **options: Any) -> Any:
         """Return a fitted clone."""
         chosen = {**self.fit_options, **options}
         clone: Any = self.estimator.clone()

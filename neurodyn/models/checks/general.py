@@ -72,7 +72,8 @@ def check_input_unchanged(case: Case) -> None:
 
 def check_evaluation_refused(case: Case) -> None:
     """Data marked as evaluation data cannot be fitted or choose weights."""
-    marked = case.data.assign_attrs(role="evaluation")
+    marked = case.data.copy()
+    marked.attrs["role"] = "evaluation"
     with refusal(LeakageError, "evaluation data in fit"):
         case.fitted(marked)
     with refusal(LeakageError, "evaluation data as validation"):

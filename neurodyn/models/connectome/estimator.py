@@ -110,6 +110,7 @@ class DynamicConnectome(Estimator[ConnectomeConfig]):
     """
 
     name = "connectome"
+    data_kind = "signal"
     config_class = ConnectomeConfig
     context_: ConnectomeContext
     components_: xr.Dataset

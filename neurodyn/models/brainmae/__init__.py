@@ -1,0 +1,1 @@
+"""BrainMAE: masked autoencoding of fMRI segments with learned embeddings of brain regions."""
