@@ -24,7 +24,7 @@ help:
 
 .venv/ready-test: .venv/ready
 	$(PIP) -e '.[dev,fast,remote,fmri,connectome,dask]'
-	$(PIP) --no-deps nlb-tools==0.0.4
+	$(PIP) --no-deps nlb-tools==0.0.4 brainmarks==0.1.1 ml4fmri==1.1.0
 	@touch $@
 
 .venv/ready-docs: .venv/ready
@@ -67,7 +67,7 @@ TORCH_FREE = tests/recording tests/transforms tests/metrics tests/nlb tests/plot
 .venv-torch-free/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv-torch-free
 	.venv-torch-free/bin/python -m pip install --quiet -c constraints.txt $(READING) scikit-learn \
-		matplotlib typer rich safetensors numba pynapple pytest pytest-xdist hypothesis
+		matplotlib typer rich safetensors numba pynapple nilearn mne pytest pytest-xdist hypothesis
 	.venv-torch-free/bin/python -m pip install --quiet --no-deps -e . nlb-tools==0.0.4
 	@touch $@
 

@@ -20,7 +20,9 @@ from neurodyn.config import from_dict
 from neurodyn.datasets.calcium_events import simulate_calcium_events
 from neurodyn.datasets.calcium_motifs import simulate_calcium_motifs
 from neurodyn.datasets.chaotic_rnn import simulate_chaotic_rnn
+from neurodyn.datasets.fmri_phantom import simulate_fmri
 from neurodyn.datasets.lorenz import TEXTBOOK, simulate_lorenz
+from neurodyn.datasets.oscillating_network import simulate_oscillating_network
 from neurodyn.datasets.rest_schaefer100 import read_rest_schaefer100
 from neurodyn.datasets.shipped import shipped
 from neurodyn.datasets.simulation import Simulation
@@ -49,6 +51,8 @@ SIMULATORS: dict[str, tuple[Callable[..., Simulation], dict[str, Any]]] = {
     "chaotic_rnn": (simulate_chaotic_rnn, {}),
     "calcium_motifs": (simulate_calcium_motifs, {}),
     "calcium_events": (simulate_calcium_events, {}),
+    "fmri_phantom": (simulate_fmri, {}),
+    "oscillating_network": (simulate_oscillating_network, {}),
 }
 
 

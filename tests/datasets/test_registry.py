@@ -42,6 +42,8 @@ def test_every_set_has_title_licence_and_citation() -> None:
         "chaotic_rnn",
         "calcium_motifs",
         "calcium_events",
+        "fmri_phantom",
+        "oscillating_network",
     ]
 
 
