@@ -40,7 +40,7 @@ from neurodyn.models.brainmae.probe import probe
 from neurodyn.windows import Split
 
 CONFIG = preset("tiny", segment_duration=16.0, repetition_time=2.0, n_segments=10)
-FINETUNING_STEPS = 300
+FINETUNING_STEPS = 200
 FOLDER = RESULTS / "brainmae_abide"
 
 

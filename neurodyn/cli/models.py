@@ -5,12 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit
 
-__all__ = ["demo", "fit", "predict", "register", "report", "score"]
+__all__ = [
+    "ATLAS",
+    "REPETITION_TIME",
+    "STRATEGY",
+    "demo",
+    "fit",
+    "given",
+    "predict",
+    "register",
+    "report",
+    "score",
+]
 
 FOLDER = typer.Option(Path("run"), help="Run folder to write.")
 BIN_SIZE = typer.Option(0.02, help="Bin width [s].")
@@ -19,6 +31,15 @@ WINDOW = typer.Option(None, help="Begin and end [s] around the event.")
 CONFIG = typer.Option(None, help="TOML file with the settings.")
 SETTINGS = typer.Option([], "--set", help="key=value; training.key=value for the loop.")
 SEED = typer.Option(0, help="Seed of held-out units, split and training.")
+ATLAS = typer.Option(None, help="Of fMRI images: a label image, or power264 and the like.")
+REPETITION_TIME = typer.Option(None, help="[s], of fMRI files that do not say.")
+STRATEGY = typer.Option(None, help="Of nilearn, to clean derivatives: simple, scrubbing, ...")
+
+
+def given(atlas: str | None, repetition_time: float | None) -> dict[str, Any]:
+    """Return the options of an fMRI reader that were given."""
+    named = {"atlas": atlas, "repetition_time": repetition_time}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def register(app: typer.Typer) -> None:
@@ -29,9 +50,9 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     model: str,
-    data: Path,
+    data: list[Path],
     folder: Path = FOLDER,
-    preset: str = typer.Option(None, help="Start from the settings known for a data set."),
+    preset: str = typer.Option(None, help="Start from the settings known for a data set or size."),
     config: Path = CONFIG,
     settings: list[str] = SETTINGS,
     bin_size: float = BIN_SIZE,
@@ -42,67 +63,101 @@ def fit(
     baselines: bool = typer.Option(True, help="Fit the baselines beside it."),
     resume: bool = typer.Option(False, help="Go on where an interrupted run was."),
     on_bad: OnBad = ON_BAD,
+    atlas: str = ATLAS,
+    repetition_time: float = REPETITION_TIME,
+    strategy: str = STRATEGY,
 ) -> None:
     """Fit a model to a recording beside its baselines, and write a report.
 
+    Spiking models take one recording; brainmae takes fMRI runs, or a folder of derivatives.
+
     Example: neurodyn fit langevinflow session.nwb --event go_time --window -0.2 0.5
+
+    Example: neurodyn fit brainmae derivatives --atlas atlas.nii.gz --strategy simple
     """
     from neurodyn import workflow
 
-    opened = workflow.open_data(
-        data, bin_size=bin_size, event=event, window=window, seed=seed, on_bad=on_bad
-    )
-    names = [model, *(workflow.BASELINES if baselines else ())]
-    plans = workflow.plan(
-        names, preset=preset, config=config, settings=settings, n_draws=draws, seed=seed
-    )
     command = shlex.join(["neurodyn", *sys.argv[1:]])
-    page = workflow.compare(plans, opened, folder, resume=resume, command=command)
+    if model == "brainmae":
+        opened = workflow.open_bold(
+            data, strategy=strategy, on_bad=on_bad, **given(atlas, repetition_time)
+        )
+        chosen = workflow.brainmae_plan(settings, preset=preset, config=config, seed=seed)
+        page = workflow.pretrain(
+            opened.recording, folder, chosen, resume=resume, notes=opened.notes, command=command
+        )
+    else:
+        counts = workflow.open_data(
+            workflow.only_file(data, model),
+            bin_size=bin_size,
+            event=event,
+            window=window,
+            seed=seed,
+            on_bad=on_bad,
+        )
+        names = [model, *(workflow.BASELINES if baselines else ())]
+        plans = workflow.plan(
+            names, preset=preset, config=config, settings=settings, n_draws=draws, seed=seed
+        )
+        page = workflow.compare(plans, counts, folder, resume=resume, command=command)
     typer.echo(f"wrote {page}")
 
 
 def predict(
     run: Path,
-    data: Path,
-    target: Path = typer.Option(Path("rates.nc"), help="netCDF file to write."),
+    data: list[Path],
+    target: Path = typer.Option(Path("predicted.nc"), help="netCDF file to write."),
     event: str = EVENT,
     window: tuple[float, float] = WINDOW,
     on_bad: OnBad = ON_BAD,
+    atlas: str = ATLAS,
+    repetition_time: float = REPETITION_TIME,
 ) -> None:
-    """Infer firing rates of a recording with the model of a run folder.
+    """Apply the model of a run folder: firing rates, or fMRI told from the other regions.
 
     Example: neurodyn predict run session.nwb --target rates.nc
     """
     from neurodyn import recording, workflow
+    from neurodyn.models import registry
 
-    model = workflow.load_model(run)
-    counts = workflow.open_counts(
-        data, model.context_.bin_size, event=event, window=window, on_bad=on_bad
-    ).counts
-    typer.echo(f"wrote {recording.save(model.predict(counts), target)}")
+    model: Any = registry.load(run)
+    source: Any = workflow.inputs_for(
+        model, data, event=event, window=window, on_bad=on_bad, **given(atlas, repetition_time)
+    )
+    typer.echo(f"wrote {recording.save(model.predict(source), target)}")
 
 
 def score(
     run: Path,
-    data: Path,
-    metric: str = typer.Option("co_bps", help="co_bps, fp_bps or held_in_bps."),
+    data: list[Path],
+    metric: str = typer.Option(None, help="co_bps, fp_bps, held_in_bps; masked_r2, visible_r2."),
     event: str = EVENT,
     window: tuple[float, float] = WINDOW,
     on_bad: OnBad = ON_BAD,
+    atlas: str = ATLAS,
+    repetition_time: float = REPETITION_TIME,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Score the model of a run folder on a recording.
+    """Score the model of a run folder on recordings.
 
     Example: neurodyn score run session.nwb --json
     """
     from neurodyn import workflow
+    from neurodyn.models import registry
 
-    model = workflow.load_model(run)
-    counts = workflow.open_counts(
-        data, model.context_.bin_size, event=event, window=window, on_bad=on_bad
-    ).counts
-    value = float(model.score(workflow.with_held_out(counts, model.context_), metric)[metric])
-    emit({metric: value}, f"{metric}: {value:.4f} bits per spike", as_json)
+    model: Any = registry.load(run)
+    source: Any = workflow.inputs_for(
+        model, data, event=event, window=window, on_bad=on_bad, **given(atlas, repetition_time)
+    )
+    if model.data_kind == "counts":
+        source = workflow.with_held_out(source, model.context_)
+    found = model.score(source) if metric is None else model.score(source, metric)
+    values = {str(name): float(v) for name, v in found.data_vars.items() if v.ndim == 0}
+    lines = [
+        f"{name}: {value:.4f} {found[name].attrs.get('units', '')}".rstrip()
+        for name, value in values.items()
+    ]
+    emit(values, "\n".join(lines), as_json)
 
 
 def report(run: Path) -> None:

@@ -218,6 +218,8 @@ def seeds(
 def as_atlas(atlas: Atlas | str | Path) -> Atlas:
     """Return an atlas given as such, as the path of an image or as a name.
 
+    The table of an image is the ``.tsv`` of the same name beside it, where there is one.
+
     Raises
     ------
     FileNotFoundError
@@ -237,7 +239,9 @@ def as_atlas(atlas: Atlas | str | Path) -> Atlas:
     if not Path(atlas).exists():
         known = ", ".join(COORDINATE_ATLASES)
         raise FileNotFoundError(f"no such atlas: {atlas}; known by name: {known}")
-    return read_atlas(atlas)
+    path = Path(atlas)
+    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+    return read_atlas(path, table if table.is_file() else None)
 
 
 def _labels(values: NDArray[np.float32], path: str | Path) -> NDArray[np.int64]:
