@@ -254,6 +254,12 @@ def _is_bold_hdf5(path: Path, head: bytes) -> bool:
     return is_bold_hdf5(path, head)
 
 
+def _is_meeg(path: Path, head: bytes) -> bool:
+    from neurodyn.io.mne_files import is_meeg
+
+    return is_meeg(path, head)
+
+
 def _is_roi_table(path: Path, head: bytes) -> bool:
     from neurodyn.io.roi_tables import is_roi_table
 
@@ -373,5 +379,15 @@ register(
         "neurodyn.io.roi_tables:load_roi_table",
         _is_roi_table,
         "neurodyn.io.roi_tables:check_roi_table",
+    )
+)
+register(
+    Format(
+        "M/EEG",
+        (".fif", ".edf", ".bdf", ".gdf", ".vhdr"),
+        "neurodyn.io.mne:open_meeg",
+        "neurodyn.io.mne:load_meeg",
+        _is_meeg,
+        "neurodyn.io.mne:check_meeg",
     )
 )
