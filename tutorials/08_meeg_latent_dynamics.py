@@ -270,9 +270,9 @@ for state, (frequency, decay) in modes.items():
 assert error["regions"] < 0.06
 assert error["sensors above them"] > 3 * error["regions"]
 assert np.abs(matrices["sensors above them"]["rest"][pair]).mean() > 0.2
-assert np.abs(matrices["regions"]["rest"][pair]).mean() < 0.1
 for name, other in (("frontal", "parietal"), ("parietal", "frontal")):
     inside, before = (window > 100) & (window < 300), window < -40
     assert courses[name, name][inside].mean() > 0.5
     assert abs(courses[name, name][before].mean()) < 0.2
     assert abs(courses[name, other][inside].mean()) < 0.2
+assert np.abs(matrices["regions"]["rest"][pair]).mean() < 0.1
