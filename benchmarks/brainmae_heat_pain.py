@@ -62,6 +62,7 @@ LEVERS: dict[str, tuple[dict[str, Any], int]] = {
 }
 DECODED = "wide state (readout 16, state 256)"
 N_FOLDS, SEED = 5, 0
+LAG = 6.0
 
 
 def part(data: xr.DataTree, keep: Any) -> xr.DataTree:
@@ -127,7 +128,7 @@ def lever(
 
 def decode_fold(fold: int, split: Split, data: xr.DataTree, n_steps: int) -> dict[str, Any]:
     """Pre-train on the training subjects of a fold, probe and fine-tune, decode the others."""
-    windows = roi_mean_windows(data)
+    windows = roi_mean_windows(data, lag=LAG)
     subject = windows["subject"].values.astype(str)
     train_subjects = set(subject[split.train])
     train = part(data, lambda s: s in train_subjects)
@@ -159,7 +160,7 @@ def decode_fold(fold: int, split: Split, data: xr.DataTree, n_steps: int) -> dic
 
 def decode(data: xr.DataTree, folds: list[int], n_steps: int) -> None:
     """Decode heat against rating; the table is written when all folds are there."""
-    windows = roi_mean_windows(data)
+    windows = roi_mean_windows(data, lag=LAG)
     splits = grouped_k_fold(windows["subject"].values, N_FOLDS, seed=SEED)
     for fold in folds:
         compute = partial(decode_fold, fold, splits[fold], data, n_steps)
@@ -169,7 +170,9 @@ def decode(data: xr.DataTree, folds: list[int], n_steps: int) -> None:
         return
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     means = roi_mean_scores(windows, splits, positive="heat")
-    key = [f"{r}@{s + 6:g}s" for r, s in zip(means["run"].values, means["start"].values)]
+    step = TINY.repetition_time
+    frames = np.round((means["start"].values + LAG) / step)
+    key = [f"{run}@{frame * step:g}s" for run, frame in zip(means["run"].values, frames)]
     at = {name: position for position, name in enumerate(key)}
     names = [name for found in parts for name in found["example"]]
     order = [at[name] for name in names if name in at]

@@ -4,6 +4,13 @@ Each takes the axes to draw into, or makes a figure of its own with pyplot; thos
 panels take a ``figure=`` to fill. Inside :func:`theme` they suit a light or a dark page.
 """
 
+from neurodyn.plots.brainmae import (
+    attention_matrix,
+    attention_over_time,
+    embedding_matrix,
+    reconstruction,
+)
+from neurodyn.plots.brains import brain_surface, glass_brain, glass_connectome
 from neurodyn.plots.circle import connectivity_circle
 from neurodyn.plots.connectomes import (
     affinity_matrix,
@@ -26,10 +33,16 @@ __all__ = [
     "affinity_matrix",
     "alluvial",
     "animal_factor",
+    "attention_matrix",
+    "attention_over_time",
+    "brain_surface",
     "component_graph",
     "component_panel",
     "connectivity_circle",
     "dispersion",
+    "embedding_matrix",
+    "glass_brain",
+    "glass_connectome",
     "graph_strip",
     "growth",
     "latents",
@@ -37,6 +50,7 @@ __all__ = [
     "rank_scan",
     "raster",
     "rates",
+    "reconstruction",
     "restart_errors",
     "scores",
     "theme",

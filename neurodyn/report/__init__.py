@@ -11,6 +11,7 @@ A run folder holds, as far as there are any (a section without its file is left 
     ``headline``: the model that the run is about; ``scores``: rows of ``model, metric, score``
     and perhaps ``low, high, units``; ``differences``: rows of ``model, reference, metric,
     difference, low, high``, paired by trial; ``notes``: sentences.
+    Of a BrainMAE see :mod:`neurodyn.report.brainmae`.
 ``rank_scan.nc``, ``stages.nc``, ``stimuli.nc``
     Of a dynamic connectome, whose components ``results.nc`` holds.
 ``history.jsonl``, ``config.toml``, ``manifest.json``
@@ -20,8 +21,18 @@ The page needs nothing from outside and runs no script; every text from a file i
 """
 
 from neurodyn.plots.embed import Drawing
+from neurodyn.report.brainmae import brainmae_results
 from neurodyn.report.page import write_report
 from neurodyn.report.parts import Section, Table
 from neurodyn.report.run import Run, merge_results, read_run
 
-__all__ = ["Drawing", "Run", "Section", "Table", "merge_results", "read_run", "write_report"]
+__all__ = [
+    "Drawing",
+    "Run",
+    "Section",
+    "Table",
+    "brainmae_results",
+    "merge_results",
+    "read_run",
+    "write_report",
+]

@@ -15,6 +15,7 @@ from neurodyn import plots
 from neurodyn import recording as rec
 from neurodyn.plots import Drawing
 from neurodyn.provenance import history
+from neurodyn.report.brainmae import brainmae_sections
 from neurodyn.report.connectome import connectome_sections
 from neurodyn.report.parts import Section, Table
 from neurodyn.report.run import Run
@@ -43,6 +44,7 @@ def sections_of(run: Run, *, question: str | None, notes: Sequence[str]) -> list
         _data(run, notes),
         _scores(run),
         *connectome_sections(run),
+        *brainmae_sections(run),
         _training(run),
         _rates(run),
         _latents(run),
@@ -64,6 +66,8 @@ def _asked(run: Run, question: str | None) -> Section:
         )
     if question is None and "pair_factor" in run.results:
         question = "Which nodes act together, when, and in which animals?"
+    if question is None and {"similarity", "decoded"} & {*run.results}:
+        question = "What does a masked autoencoder learn of the brain, without labels?"
     return Section("What was asked", text=[question or f"How does {run.model} do on these data?"])
 
 

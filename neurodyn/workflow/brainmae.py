@@ -147,7 +147,7 @@ def pretrain(
     )
     metrics = {
         "headline": BrainMAE.name,
-        "scores": _reconstruction_scores(model, train, others),
+        "reconstruction": _reconstruction(model, train, others),
         "notes": [
             f"Trained on {split.train.size} runs, scored on {split.validation.size} runs of other"
             " subjects, which also chose the weights.",
@@ -175,7 +175,7 @@ def _subject_split(runs: Mapping[str, xr.Dataset], seed: int) -> Split:
     return Split(found.train, validation=found.test)
 
 
-def _reconstruction_scores(
+def _reconstruction(
     model: BrainMAE, train: xr.DataTree, others: xr.DataTree
 ) -> list[dict[str, Any]]:
     """Return masked R2 of the model and of the conditional mean, by scheme and ratio."""
@@ -183,12 +183,14 @@ def _reconstruction_scores(
     values = run_windows(bold_runs(train), context, config).values
     covariance = group_covariance(values)
     windows = run_windows(bold_runs(others), context, config)
-    rows = []
-    for scheme in dict.fromkeys(("segment_roi", "tube")):
+    rows: list[dict[str, Any]] = []
+    for masking in dict.fromkeys((config.masking, "segment_roi", "tube")):
         for ratio in RATIOS:
-            metric = f"masked R2, {scheme}, {ratio:.0%} hidden"
-            own = float(model.score(others, ratio=ratio, masking=scheme)["masked_r2"])
-            linear = gaussian_masked_r2(covariance, windows, ratio, scheme=scheme)
-            for name, score in ((BrainMAE.name, own), ("Gaussian conditional mean", linear)):
-                rows.append({"model": name, "metric": metric, "score": score})
+            own = float(model.score(others, ratio=ratio, masking=masking)["masked_r2"])
+            row = {"masking": masking, "ratio": ratio}
+            rows.append({"model": BrainMAE.name, **row, "masked_r2": own})
+            if masking in ("segment_roi", "tube"):
+                linear = gaussian_masked_r2(covariance, windows, ratio, scheme=masking)
+                gaussian = {"model": "Gaussian conditional mean", "baseline": "gaussian"}
+                rows.append({**gaussian, **row, "masked_r2": linear})
     return rows

@@ -40,6 +40,12 @@ __all__ = ["Decoding", "decode"]
 
 Scores = Mapping[str, NDArray[np.float64]]
 CONNECTIVITY, ROI_MEANS = "connectivity, linear", "ROI means, linear"
+GUESS = "mean of the training labels"
+_BASELINE: Mapping[str, Mapping[str, str]] = {
+    CONNECTIVITY: {"baseline": "connectivity"},
+    ROI_MEANS: {"baseline": "roi_means"},
+    GUESS: {"baseline": "mean"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +148,8 @@ def decode(
         )
     metrics = {
         "headline": next(iter(scores)),
-        "scores": rows,
-        "differences": differences,
+        "decoding": rows,
+        "decoding_differences": differences,
         "notes": said,
     }
     place = run_folder.begin(folder)
@@ -312,19 +318,21 @@ def _tables(
         guess = np.empty_like(numbers)
         for split in splits:
             guess[split.test] = numbers[split.train].mean()
-        scores = {**scores, "mean of the training labels": guess}
+        scores = {**scores, GUESS: guess}
     rows = []
     for name, score in scores.items():
         if decoding.task == "classification":
             table = classification_table(label.astype(str), score, subject=subject)
         else:
             table = regression_table(label.astype(np.float64), score, subject=subject)
-        rows += [{"model": name, "metric": metric, **_bounds(x)} for metric, x in table.items()]
+        common = {"target": decoding.target, "model": name, **_BASELINE.get(name, {})}
+        rows += [{**common, "metric": metric, **_bounds(x)} for metric, x in table.items()]
     first, *others = scores
     differences = []
     for name in others:
         found = _difference(scores[first], scores[name], examples, decoding)
-        row = {"model": first, "reference": name, "metric": found[0], **_bounds(found[1])}
+        row: dict[str, Any] = {"target": decoding.target, "model": first, "reference": name}
+        row |= {"metric": found[0], **_bounds(found[1])}
         row["difference"] = row.pop("score")
         differences.append(row)
     return rows, differences

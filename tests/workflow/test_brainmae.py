@@ -30,11 +30,14 @@ def test_scores_stand_beside_the_gaussian_conditional_mean(tmp_path):
     data = make_runs(6)
     page = workflow.pretrain(data, tmp_path, workflow.brainmae_plan(SMALL), notes=["A note."])
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    table = {(row["model"], row["metric"]): row["score"] for row in metrics["scores"]}
-    names = {name for name, _ in table}
+    table = {
+        (row["model"], row["masking"], row["ratio"]): row["masked_r2"]
+        for row in metrics["reconstruction"]
+    }
+    names = {name for name, _, _ in table}
     assert names == {"brainmae", "Gaussian conditional mean"}
     # two courses in eight regions: a half tells the rest, up to the noise
-    assert table["Gaussian conditional mean", "masked R2, segment_roi, 40% hidden"] > 0.4
+    assert table["Gaussian conditional mean", "segment_roi", 0.4] > 0.4
     assert "A note." in metrics["notes"]
     text = page.read_text()
     assert "Gaussian conditional mean" in text

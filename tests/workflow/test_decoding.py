@@ -29,7 +29,7 @@ def run(tmp_path_factory):
 
 def rows_of(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
-    table = {(row["model"], row["metric"]): row for row in metrics["scores"]}
+    table = {(row["model"], row["metric"]): row for row in metrics["decoding"]}
     return metrics, table
 
 
@@ -47,7 +47,9 @@ def test_runs_are_decoded_beside_connectivity(run, tmp_path):
     assert table["connectivity, linear", "auc"]["score"] > 0.9
     row = table["BrainMAE, probe", "balanced_accuracy"]
     assert row["low"] <= row["score"] <= row["high"]
-    assert {row["reference"] for row in metrics["differences"]} == models - {"BrainMAE, fine-tuned"}
+    assert {row["reference"] for row in metrics["decoding_differences"]} == models - {
+        "BrainMAE, fine-tuned"
+    }
     found = rec.load(tmp_path / "results.nc")
     assert found["decoded"].dims == ("model", "example")
     assert np.unique(found["fold"]).tolist() == [0, 1, 2, 3]

@@ -32,10 +32,8 @@ def static_attention(
 
     Parameters
     ----------
-    model
-        Fitted, of a variant with static attention.
-    n_distances
-        Groups of pairs, of equal size, in the profile over distance.
+    model, n_distances
+        Fitted, with static attention; groups of pairs, of equal size, in the profile.
 
     Returns
     -------
@@ -45,15 +43,13 @@ def static_attention(
         symmetric part, 0 if attention is mutual; where networks are known ``own_network_mass
         (block, head)``, the share that goes to the own network, mean over regions that have one,
         and ``own_network_chance``, the same if all regions were looked at alike; where centroids
-        are known ``distance_profile (block, head, distance)``, mean attention over that of looking
-        at all regions alike, ``distance`` [mm] the mean of its pairs.
+        are known ``distance_profile (block, head, distance)``, mean attention as a multiple of
+        looking at all alike, ``distance`` [mm] the mean of its pairs.
 
     Raises
     ------
-    NotFittedError
-        Before ``fit``.
-    ConfigError
-        If the variant has no static attention.
+    NotFittedError, ConfigError
+        Before ``fit``; if the variant has no static attention.
 
     References
     ----------
@@ -61,35 +57,31 @@ def static_attention(
 
     Examples
     --------
-    >>> from neurodyn.recording import bold
-    >>> from neurodyn.training import TrainingConfig
-    >>> run = bold(np.random.default_rng(0).normal(size=(80, 6)), repetition_time=1.5)
+    >>> from neurodyn import recording, training
+    >>> run = recording.bold(np.random.default_rng(0).normal(size=(80, 6)), repetition_time=1.5)
     >>> model = BrainMAE(node_size=8, node_heads=2, state_size=16, state_heads=2, n_segments=4)
-    >>> model = model.fit(run, training=TrainingConfig(n_steps=1))
+    >>> model = model.fit(run, training=training.TrainingConfig(n_steps=1))
     >>> static_attention(model)["attention"].sizes["block"]
     3
     """
     encoder = encoder_of(model)
-    context = encoder.context_
+    context, dims = encoder.context_, ("block", "head")
     with torch.no_grad():
         weights = encoder.network_.static_attention().cpu().numpy()
     others = weights.astype(np.float64) * ~np.eye(context.n_rois, dtype=bool)
     others /= others.sum(axis=-1, keepdims=True)
-    turned = others.swapaxes(-1, -2)
-    asymmetry = _norm(others - turned) / _norm(others + turned)
     variables: dict[str, Any] = {
-        "attention": (("block", "head", "roi", "roi_to"), weights),
-        "asymmetry": (("block", "head"), asymmetry),
+        "attention": ((*dims, "roi", "roi_to"), weights),
+        "asymmetry": (dims, _asymmetry(others)),
     }
-    coords = context.coords()
-    coords |= {"roi_to": coords["roi"], "block": np.arange(1, len(weights) + 1)}
+    coords = context.coords() | {"block": np.arange(1, len(weights) + 1)}
+    coords["roi_to"] = coords["roi"]
     if any(context.network):
-        mass, chance = _own_network(others, context)
-        variables["own_network_mass"] = (("block", "head"), mass)
-        variables["own_network_chance"] = chance
+        mass, variables["own_network_chance"] = _own_network(others, context)
+        variables["own_network_mass"] = (dims, mass)
     if context.position:
         distance, profile = _distance_profile(others, np.array(context.position), n_distances)
-        variables["distance_profile"] = (("block", "head", "distance"), profile)
+        variables["distance_profile"] = ((*dims, "distance"), profile)
         coords["distance"] = ("distance", distance, {"units": "mm"})
     return encoder._labelled(variables, coords, "static_attention")
 
@@ -139,8 +131,11 @@ def cls_attention(model: BrainMAE | BrainMAEDecoder, data: xr.DataTree | xr.Data
     return labelled.assign_attrs(segment_duration=duration)
 
 
-def _norm(matrix: FloatArray) -> FloatArray:
-    return np.asarray(np.sqrt((matrix**2).sum(axis=(-2, -1))))
+def _asymmetry(others: FloatArray) -> FloatArray:
+    """Return the norm of the antisymmetric over that of the symmetric part ``(block, head)``."""
+    turned = others.swapaxes(-1, -2)
+    odd, even = (((others + sign * turned) ** 2).sum(axis=(-2, -1)) for sign in (-1, 1))
+    return np.asarray(np.sqrt(odd / even))
 
 
 def _own_network(others: FloatArray, context: RoiContext) -> tuple[FloatArray, float]:

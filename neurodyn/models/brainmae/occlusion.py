@@ -20,6 +20,7 @@ from neurodyn.models.brainmae.finetune import BrainMAEDecoder
 from neurodyn.models.brainmae.network import BrainMAENetwork
 from neurodyn.models.brainmae.probe import Probe
 from neurodyn.recording import results
+from neurodyn.windows import RunWindows
 from neurodyn.windows.roi_masks import draw_mask
 
 __all__ = ["decoding_occlusion", "hidden_regions", "occlusion"]
@@ -58,7 +59,7 @@ def occlusion(
     data: xr.DataTree | xr.Dataset,
     *,
     by: By = "roi",
-    n_windows: int | None = 64,
+    n_windows: int | None = 16,
     seed: int = 0,
 ) -> xr.Dataset:
     """Hide each region, or each network, and measure what the model loses.
@@ -72,7 +73,8 @@ def occlusion(
     by
         What is hidden at once: ``"roi"`` or ``"network"``.
     n_windows
-        Windows that are used, spread evenly over those of the data; all if None.
+        Windows that are used, spread evenly over those of the data; all if None. Each takes three
+        passes through the network for each of what is hidden.
     seed
         Of the masks under which others are reconstructed.
 
@@ -99,24 +101,9 @@ def occlusion(
     windows = run_windows(bold_runs(data), model.context_, model.config)
     if n_windows is not None and n_windows < len(windows):
         windows = windows.take(np.linspace(0, len(windows) - 1, n_windows).round())
-    change = np.zeros(len(names))
-    seen_error, hidden_error, total = np.zeros((3, len(names), model.context_.n_rois))
-    generator = torch.Generator().manual_seed(seed)
-    for batch in model._batches(windows):
-        mask = _mask(model, batch["observed"], generator)
-        cls = _cls(model.network_, batch)
-        for row, member in enumerate(members):
-            with hidden_regions(model.network_, member):
-                moved = (_cls(model.network_, batch) - cls).norm(dim=1) / cls.norm(dim=1)
-                change[row] += float(moved.sum()) / len(windows)
-                hidden = _errors(model.network_, batch, mask, member)
-            seen = _errors(model.network_, batch, mask, member)
-            seen_error[row] += seen[0]
-            hidden_error[row] += hidden[0]
-            total[row] += seen[1]
-    lost = hidden_error - seen_error
+    moved, lost, total = _effects(model, windows, members, seed)
     variables = {
-        "cls_change": (by, change),
+        "cls_change": (by, moved),
         "r2_loss": ((by, "roi_to"), _share(lost, total)),
         "mean_r2_loss": (by, _share(lost.sum(axis=1), total.sum(axis=1))),
     }
@@ -182,6 +169,28 @@ def decoding_occlusion(
     coords = regions.coords() if by == "roi" else {by: names}
     coords |= {label: whole[label] for label in ("example", "label", "subject")}
     return results({name: ((by, "example"), effect)}, coords)
+
+
+def _effects(
+    model: BrainMAE, windows: RunWindows, members: list[NDArray[np.bool_]], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return how far summaries move, and growth of squared errors and squares ``(…, roi)``."""
+    network = model.network_
+    change = np.zeros(len(members))
+    lost, total = np.zeros((2, len(members), model.context_.n_rois))
+    generator = torch.Generator().manual_seed(seed)
+    for batch in model._batches(windows):
+        mask = _mask(model, batch["observed"], generator)
+        cls = _cls(network, batch)
+        for row, member in enumerate(members):
+            with hidden_regions(network, member):
+                moved = (_cls(network, batch) - cls).norm(dim=1) / cls.norm(dim=1)
+                hidden, square = _errors(network, batch, mask, member)
+            seen, _ = _errors(network, batch, mask, member)
+            change[row] += float(moved.sum()) / len(windows)
+            lost[row] += hidden - seen
+            total[row] += square
+    return change, lost, total
 
 
 def _told(predicted: xr.Dataset) -> NDArray[np.float64]:
