@@ -54,13 +54,13 @@ TRAINING = replace(
 )
 N_TEST_SUBJECTS, RATIOS = 6, (0.2, 0.4, 0.6, 0.8)
 LEVERS: dict[str, tuple[dict[str, Any], int]] = {
-    "tiny, 300 steps": ({}, 300),
+    "tiny_300_steps": ({}, 300),
     "tiny": ({}, 4000),
-    "wide state (readout 16, state 256)": ({"readout_size": 16, "state_size": 256}, 4000),
-    "skip of each region": ({"roi_skip": True}, 4000),
-    "adaptive (AG)": ({"variant": "ag"}, 4000),
+    "wide_state": ({"readout_size": 16, "state_size": 256}, 4000),
+    "region_skip": ({"roi_skip": True}, 4000),
+    "region_skip_8000_steps": ({"roi_skip": True}, 8000),
 }
-DECODED = "wide state (readout 16, state 256)"
+DECODED = "wide_state"
 N_FOLDS, SEED = 5, 0
 LAG = 6.0
 
@@ -106,7 +106,7 @@ def pretrain(data: xr.DataTree, scale: float) -> None:
     for name, (changed, n_steps) in LEVERS.items():
         number = round(n_steps * scale)
         compute = partial(lever, name, changed, number, train, test)
-        rows.append(stored(RESULTS / f"{name}-{number}.json", compute))
+        rows.append(stored(RESULTS / f"pretrain-{name}-{number}.json", compute))
     write_table("brainmae_heat_pain_pretrain", rows, threads=1)
 
 
@@ -164,8 +164,8 @@ def decode(data: xr.DataTree, folds: list[int], n_steps: int) -> None:
     splits = grouped_k_fold(windows["subject"].values, N_FOLDS, seed=SEED)
     for fold in folds:
         compute = partial(decode_fold, fold, splits[fold], data, n_steps)
-        stored(RESULTS / f"fold-{fold}-{n_steps}.json", compute)
-    paths = [RESULTS / f"fold-{fold}-{n_steps}.json" for fold in range(N_FOLDS)]
+        stored(RESULTS / f"decode-fold-{fold}-{n_steps}.json", compute)
+    paths = [RESULTS / f"decode-fold-{fold}-{n_steps}.json" for fold in range(N_FOLDS)]
     if not all(path.is_file() for path in paths):
         return
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from neurodyn.cli.models import ATLAS, REPETITION_TIME, STRATEGY, given
+from neurodyn.cli.models import ATLAS, REPETITION_TIME, ROIS, STRATEGY, given
 from neurodyn.cli.output import ON_BAD, OnBad, to_text
 
 __all__ = ["finetune", "register"]
@@ -35,6 +35,7 @@ def finetune(
     on_bad: OnBad = ON_BAD,
     atlas: str = ATLAS,
     repetition_time: float = REPETITION_TIME,
+    rois: Path = ROIS,
     strategy: str = STRATEGY,
 ) -> None:
     """Decode a label by a pre-trained BrainMAE, beside the baselines on the same folds.
@@ -49,7 +50,7 @@ def finetune(
         events=events,
         strategy=strategy,
         on_bad=on_bad,
-        **given(atlas, repetition_time),
+        **given(atlas, repetition_time, rois),
     )
     for note in opened.notes:
         typer.echo(to_text(f"note: {note}"), err=True)

@@ -14,6 +14,7 @@ from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit
 __all__ = [
     "ATLAS",
     "REPETITION_TIME",
+    "ROIS",
     "STRATEGY",
     "demo",
     "fit",
@@ -33,12 +34,13 @@ SETTINGS = typer.Option([], "--set", help="key=value; training.key=value for the
 SEED = typer.Option(0, help="Seed of held-out units, split and training.")
 ATLAS = typer.Option(None, help="Of fMRI images: a label image, or power264 and the like.")
 REPETITION_TIME = typer.Option(None, help="[s], of fMRI files that do not say.")
+ROIS = typer.Option(None, help="Table of regions: names, networks, MNI centroids.")
 STRATEGY = typer.Option(None, help="Of nilearn, to clean derivatives: simple, scrubbing, ...")
 
 
-def given(atlas: str | None, repetition_time: float | None) -> dict[str, Any]:
+def given(atlas: str | None, repetition_time: float | None, rois: Path | None) -> dict[str, Any]:
     """Return the options of an fMRI reader that were given."""
-    named = {"atlas": atlas, "repetition_time": repetition_time}
+    named = {"atlas": atlas, "repetition_time": repetition_time, "rois": rois}
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -65,6 +67,7 @@ def fit(
     on_bad: OnBad = ON_BAD,
     atlas: str = ATLAS,
     repetition_time: float = REPETITION_TIME,
+    rois: Path = ROIS,
     strategy: str = STRATEGY,
 ) -> None:
     """Fit a model to a recording beside its baselines, and write a report.
@@ -80,7 +83,7 @@ def fit(
     command = shlex.join(["neurodyn", *sys.argv[1:]])
     if model == "brainmae":
         opened = workflow.open_bold(
-            data, strategy=strategy, on_bad=on_bad, **given(atlas, repetition_time)
+            data, strategy=strategy, on_bad=on_bad, **given(atlas, repetition_time, rois)
         )
         chosen = workflow.brainmae_plan(settings, preset=preset, config=config, seed=seed)
         page = workflow.pretrain(
@@ -112,6 +115,7 @@ def predict(
     on_bad: OnBad = ON_BAD,
     atlas: str = ATLAS,
     repetition_time: float = REPETITION_TIME,
+    rois: Path = ROIS,
 ) -> None:
     """Apply the model of a run folder: firing rates, or fMRI told from the other regions.
 
@@ -122,7 +126,12 @@ def predict(
 
     model: Any = registry.load(run)
     source: Any = workflow.inputs_for(
-        model, data, event=event, window=window, on_bad=on_bad, **given(atlas, repetition_time)
+        model,
+        data,
+        event=event,
+        window=window,
+        on_bad=on_bad,
+        **given(atlas, repetition_time, rois),
     )
     typer.echo(f"wrote {recording.save(model.predict(source), target)}")
 
@@ -136,6 +145,7 @@ def score(
     on_bad: OnBad = ON_BAD,
     atlas: str = ATLAS,
     repetition_time: float = REPETITION_TIME,
+    rois: Path = ROIS,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Score the model of a run folder on recordings.
@@ -147,7 +157,12 @@ def score(
 
     model: Any = registry.load(run)
     source: Any = workflow.inputs_for(
-        model, data, event=event, window=window, on_bad=on_bad, **given(atlas, repetition_time)
+        model,
+        data,
+        event=event,
+        window=window,
+        on_bad=on_bad,
+        **given(atlas, repetition_time, rois),
     )
     if model.data_kind == "counts":
         source = workflow.with_held_out(source, model.context_)
