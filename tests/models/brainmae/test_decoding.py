@@ -68,8 +68,8 @@ def test_examples_are_runs_with_their_labels(pretrained):
     np.testing.assert_allclose(
         some.mean(values), [values[some.example == k].mean() for k in (0, 1)]
     )
-    with pytest.raises(EmptySelectionError, match=r"(?s)attribute 'grup'.*did you mean 'group'"):
-        run_examples(data, model.context_, model.config, "grup")
+    with pytest.raises(EmptySelectionError, match=r"(?s)attribute 'groups'.*did you mean 'group'"):
+        run_examples(data, model.context_, model.config, "groups")
 
 
 def test_examples_are_events_with_their_segments(pretrained):

@@ -118,9 +118,7 @@ def test_a_subject_in_training_and_validation_is_refused(group):
 def test_masking_whole_networks_needs_networks(group):
     model = BrainMAE(**TINY, masking="network")
     model.fit(group, training=TrainingConfig(n_steps=2, progress=False))
-    plain = {
-        name: node.to_dataset().drop_vars("network") for name, node in group["bold"].items()
-    }
+    plain = {name: node.to_dataset().drop_vars("network") for name, node in group["bold"].items()}
     with pytest.raises(ConfigError, match="needs the network of every region"):
         model.fit(rec.recording({"bold": plain}), training=TrainingConfig(n_steps=2))
 
