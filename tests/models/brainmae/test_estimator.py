@@ -134,3 +134,21 @@ def test_data_without_regions_are_refused():
     )
     with pytest.raises(DataError, match=r"(?s)other regions.*at b"):
         BrainMAE(**TINY).fit(short)
+
+
+def test_data_sets_of_different_clocks_are_pooled():
+    rng = np.random.default_rng(7)
+    runs = {
+        f"{study}{number}": make_run(
+            rng, n_time=round(240 / step), repetition_time=step, subject=f"{study}{number}"
+        )
+        for study, step in (("slow", 2.5), ("fast", 0.72))
+        for number in range(2)
+    }
+    model = BrainMAE(**TINY).fit(
+        rec.recording({"bold": runs}), training=TrainingConfig(n_steps=5, progress=False)
+    )
+    assert model.data_["subjects"] == ["fast0", "fast1", "slow0", "slow1"]
+    found = model.transform(rec.recording({"bold": runs}))
+    assert set(found["run"].values.tolist()) == set(runs)
+    assert np.isfinite(found["state"]).all()
