@@ -11,13 +11,13 @@ import xarray as xr
 from neurodyn import recording
 from neurodyn.errors import CiftiError
 from neurodyn.io.bold_runs import NOTES, RunFacts, build_run
-from neurodyn.io.children import Child, Select, check_children, read_children
+from neurodyn.io.children import Child, Select, check_children
 from neurodyn.io.cifti_axes import grayordinates, open_cifti_file, side_of, wrong_axes
 from neurodyn.io.dlabel import open_parcellation
 from neurodyn.io.faults import Fault, OnBad, Quality
+from neurodyn.io.file_reader import FileReader
 from neurodyn.io.lazy import lazy_variable
 from neurodyn.io.lost_rois import settle_lost_rois
-from neurodyn.io.nwb.session import quick_digest
 from neurodyn.io.regions import describe_regions, place_columns, read_regions, region_table
 from neurodyn.io.sidecars import run_attrs
 from neurodyn.io.watch import Watch
@@ -156,7 +156,7 @@ def check_cifti(
     return check_children([reader.child], str(source), NOTES)
 
 
-class _Reader:
+class _Reader(FileReader):
     """One time series and how it is to be read."""
 
     def __init__(
@@ -178,18 +178,6 @@ class _Reader:
         beside = [Path(file) for file in (dlabel, rois) if file is not None]
         self.watch = Watch([self.path, *beside, *self.facts.files])
         self.child = Child("bold", self.path.name.split(".")[0], self._bold)
-
-    def recording(self, select: Select | None, on_bad: OnBad, *, lazy: bool) -> xr.DataTree:
-        """Read the series into a recording."""
-        return read_children(
-            [self.child],
-            str(self.path),
-            select=select,
-            on_bad=on_bad,
-            lazy=lazy,
-            watch=self.watch,
-            attrs={"source": self.path.name, "digest": quick_digest(self.path)},
-        )
 
     def _bold(self, quality: Quality) -> xr.Dataset:
         series, places = self.file.axes

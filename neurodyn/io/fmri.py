@@ -17,13 +17,13 @@ from neurodyn import recording
 from neurodyn.errors import ConfigError, DataError
 from neurodyn.io.atlas import COORDINATE_ATLASES, Atlas, as_atlas
 from neurodyn.io.bold_runs import NOTES, RunFacts
-from neurodyn.io.children import Child, Notes, Select, check_children, read_children
+from neurodyn.io.children import Child, Notes, Select, check_children
 from neurodyn.io.faults import Fault, OnBad, Quality
+from neurodyn.io.file_reader import FileReader
 from neurodyn.io.lazy import FileArray, lazy_variable
 from neurodyn.io.limits import require_budget
 from neurodyn.io.lost_rois import require_rois, settle_lost_rois
 from neurodyn.io.nifti import NiftiFile, is_nifti, open_nifti
-from neurodyn.io.nwb.session import quick_digest
 from neurodyn.io.repetition_time import in_seconds
 from neurodyn.io.sidecars import run_attrs, sidecar_paths
 from neurodyn.io.voxel_grid import (
@@ -181,7 +181,7 @@ def is_fmri(path: Path, head: bytes) -> bool:
     return path.is_file() and is_nifti(head)
 
 
-class _Reader:
+class _Reader(FileReader):
     """One image, an atlas and what the caller says of the run."""
 
     def __init__(
@@ -213,18 +213,6 @@ class _Reader:
         beside = sidecar_paths(self.path) if self.facts.repetition_time is None else []
         self.watch = Watch([self.path, *self.facts.files, *beside])
         self.child = Child("bold", self.path.name.split(".")[0], self._run)
-
-    def recording(self, select: Select | None, on_bad: OnBad, *, lazy: bool) -> xr.DataTree:
-        """Read the image into a recording."""
-        return read_children(
-            [self.child],
-            str(self.path),
-            select=select,
-            on_bad=on_bad,
-            lazy=lazy,
-            watch=self.watch,
-            attrs={"source": self.path.name, "digest": quick_digest(self.path)},
-        )
 
     def _run(self, quality: Quality) -> xr.Dataset:
         where = str(self.path)

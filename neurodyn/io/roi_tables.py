@@ -20,10 +20,10 @@ from neurodyn.errors import (
     suggest,
 )
 from neurodyn.io.bold_runs import NOTES, RunFacts, build_run
-from neurodyn.io.children import Child, Select, check_children, read_children
+from neurodyn.io.children import Child, Select, check_children
 from neurodyn.io.faults import Fault, OnBad, Quality
+from neurodyn.io.file_reader import FileReader
 from neurodyn.io.nwb.naming import unique_labels
-from neurodyn.io.nwb.session import quick_digest
 from neurodyn.io.regions import place_columns, read_regions, region_table
 from neurodyn.io.roi_text import read_roi_text
 from neurodyn.io.sidecars import run_attrs, sidecar_repetition_time, split_name
@@ -169,7 +169,7 @@ def is_roi_table(path: str | Path) -> bool:
     return sidecar_repetition_time(path) is not None
 
 
-class _Reader:
+class _Reader(FileReader):
     """One table and how it is to be read."""
 
     def __init__(
@@ -188,18 +188,6 @@ class _Reader:
         beside = [Path(rois)] if rois is not None else []
         self.watch = Watch([self.path, *beside, *self.facts.files])
         self.child = Child("bold", self.path.name.split(".")[0], self._bold)
-
-    def recording(self, select: Select | None, on_bad: OnBad, *, lazy: bool) -> xr.DataTree:
-        """Read the table into a recording."""
-        return read_children(
-            [self.child],
-            str(self.path),
-            select=select,
-            on_bad=on_bad,
-            lazy=lazy,
-            watch=self.watch,
-            attrs={"source": self.path.name, "digest": quick_digest(self.path)},
-        )
 
     def _require_series(self) -> None:
         name = split_name(self.path.name)

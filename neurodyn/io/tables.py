@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from neurodyn import recording
 from neurodyn.errors import CorruptFileError, DataError, EmptySelectionError
-from neurodyn.io.children import Child, Notes, Select, check_children, read_children
+from neurodyn.io.children import Child, Notes, Select, check_children
 from neurodyn.io.faults import Fault, OnBad, Quality
+from neurodyn.io.file_reader import FileReader
 from neurodyn.io.nwb.naming import unique_labels
-from neurodyn.io.nwb.session import quick_digest
 from neurodyn.io.samples import counted_in_frames, settle_samples
 from neurodyn.io.table_clock import choose_clock, read_clock
 from neurodyn.io.table_text import read_header, read_rows, require_text
@@ -130,7 +130,7 @@ def check_table(
     return check_children([reader.child], str(source), NOTES)
 
 
-class _Reader:
+class _Reader(FileReader):
     """One table and how it is to be read."""
 
     def __init__(self, source: str | Path, time: str | None, sampling_rate: float | None) -> None:
@@ -143,18 +143,6 @@ class _Reader:
         self._require_columns()
         self.clock = choose_clock(self.names, time, sampling_rate, self.path)
         self.child = Child("signal", self.path.name.split(".")[0], self._signal)
-
-    def recording(self, select: Select | None, on_bad: OnBad, *, lazy: bool) -> xr.DataTree:
-        """Read the table into a recording."""
-        return read_children(
-            [self.child],
-            str(self.path),
-            select=select,
-            on_bad=on_bad,
-            lazy=lazy,
-            watch=self.watch,
-            attrs={"source": self.path.name, "digest": quick_digest(self.path)},
-        )
 
     def _require_columns(self) -> None:
         if len(self.names) > 1:
