@@ -54,23 +54,15 @@ def resample_bold(data: xr.Dataset, repetition_time: float) -> xr.Dataset:
     >>> resample_bold(fast, 1.0)["bold"].values.ravel().tolist()
     [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
     """
-    if data.attrs.get("kind") != "bold" or "roi" not in data["bold"].dims:
-        raise DataError(
-            "only fMRI of regions is brought to another repetition time",
-            found=f"kind {data.attrs.get('kind')!r}, dims {tuple(data.dims)}",
-            expected="kind 'bold', dims (time, roi)",
-            hint="parcellate(data, ...) first",
-        )
+    _require_regions(data)
     own = float(data.attrs["repetition_time"])
     if not (np.isfinite(repetition_time) and repetition_time > 0):
-        raise TimebaseError(
-            "repetition time must be above 0", found=repetition_time, expected="seconds"
-        )
+        raise TimebaseError("repetition time must be above 0 s", found=repetition_time)
     if abs(own - repetition_time) <= SAME * own:
         return data
     time = data["time"].values
     _require_regular(time, own)
-    # to the nanosecond: the length of a run in seconds is not exact
+    # to the nanosecond: seconds are not exact
     n_new = int(np.floor(round((time[-1] - time[0]) / repetition_time, 9))) + 1
     wanted = time[0] + repetition_time * np.arange(n_new)
     values = data["bold"].transpose("time", "roi").values.astype(np.float64)
@@ -85,6 +77,16 @@ def resample_bold(data: xr.Dataset, repetition_time: float) -> xr.Dataset:
         result = result.assign_coords(keep=("time", np.isfinite(found).any(axis=1)))
     result.attrs["repetition_time"] = float(repetition_time)
     return add_history(result, "resample_bold", repetition_time=repetition_time)
+
+
+def _require_regions(data: xr.Dataset) -> None:
+    if data.attrs.get("kind") != "bold" or "roi" not in data["bold"].dims:
+        raise DataError(
+            "only fMRI of regions is brought to another repetition time",
+            found=f"kind {data.attrs.get('kind')!r}, dims {tuple(data.dims)}",
+            expected="kind 'bold', dims (time, roi)",
+            hint="parcellate(data, ...) first",
+        )
 
 
 def _require_regular(time: NDArray[np.float64], step: float) -> None:

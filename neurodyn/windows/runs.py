@@ -56,7 +56,7 @@ class RunWindows:
 
     Examples
     --------
-    >>> values = np.random.default_rng(0).normal(size=(50, 3))
+    >>> values = np.random.default_rng(0).normal(size=(40, 3))
     >>> windows = RunWindows([values], n_segments=4, n_frames=10, segment_duration=15.0)
     >>> len(windows), windows.gather([0])["bold"].shape
     (1, torch.Size([1, 4, 3, 10]))

@@ -64,31 +64,27 @@ def open_bold(
 
     Raises
     ------
-    EmptySelectionError
-        If no fMRI of regions is there.
-    FileError, DataError
-        As opening and denoising do; if two runs have the same name.
+    EmptySelectionError, FileError, DataError
+        If there is no fMRI; as opening and cleaning do; if two runs have the same name.
     """
     files = [Path(paths)] if isinstance(paths, str | Path) else list(map(Path, paths))
     runs: dict[str, xr.Dataset] = {}
     trials: dict[str, xr.Dataset] = {}
     notes: list[str] = []
     for path in files:
-        if path.is_dir():
-            found = [_derivative(run, strategy, on_bad, options) for run in find_derivatives(path)]
-            notes.append(f"{path.name}: {len(found)} runs of derivatives.")
-            people = path / PARTICIPANTS
-            labels = people if labels is None and people.is_file() else labels
-        else:
-            found = [io.load(path, on_bad=on_bad, **options)]
-        stems = [path.name.split(".")[0]] if not path.is_dir() else [None] * len(found)
-        for one, stem in zip(found, stems):
-            _gather(one, stem, runs, trials)
+        if not path.is_dir():
+            loaded = io.load(path, on_bad=on_bad, **options)
+            _gather(loaded, path.name.split(".")[0], runs, trials)
+            continue
+        found = find_derivatives(path)
+        for run in found:
+            _gather(_derivative(run, strategy, on_bad, options), None, runs, trials)
+        notes.append(f"{path.name}: {len(found)} runs of derivatives.")
+        people = path / PARTICIPANTS
+        labels = people if labels is None and people.is_file() else labels
     if not runs:
         raise EmptySelectionError(
-            "no fMRI was given",
-            found=", ".join(file.name for file in files[:5]) or "no file",
-            expected="runs of kind 'bold'",
+            "no fMRI was given", found=", ".join(file.name for file in files[:5]) or "no file"
         )
     tree = _together(runs, trials)
     if labels is not None:
@@ -170,8 +166,8 @@ def with_events(data: xr.DataTree, table: str | Path | pd.DataFrame) -> xr.DataT
     --------
     >>> run = rec.bold(np.zeros((4, 2)), repetition_time=2.0)
     >>> table = pd.DataFrame({"onset": [2.0], "duration": [1.0], "trial_type": ["heat"]})
-    >>> with_events(rec.recording({"bold": {"a": run}}), table)["trials"]["trial_type"].values
-    array(['heat'], dtype=object)
+    >>> with_events(rec.recording({"bold": {"a": run}}), table)["trials/a"]["stop"].values
+    array([3.])
     """
     frame = _table(table)
     for column in EVENT_COLUMNS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,16 @@ from neurodyn.models.brainmae.context import bold_runs, run_windows
 from neurodyn.models.brainmae.estimator import BrainMAE
 from neurodyn.models.brainmae.presets import preset as brainmae_preset
 from neurodyn.training import TrainingConfig
-from neurodyn.windows.splits import Split
 from neurodyn.windows.subject_splits import grouped_k_fold
 from neurodyn.workflow.bold import part_of_runs
+from neurodyn.workflow.finish import finish
 from neurodyn.workflow.plans import TRAINING, setting
 
 __all__ = ["BrainMAEPlan", "brainmae_plan", "pretrain"]
 
 RATIOS = (0.2, 0.4, 0.6, 0.8)
 VALIDATION_SHARE = 0.2
+SPLIT = "Trained on {} runs, scored on {} runs of other subjects, which also chose the weights."
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,7 @@ def pretrain(
     """
     plan = brainmae_plan() if plan is None else plan
     folder = Path(folder)
-    runs = bold_runs(data)
-    split = _subject_split(runs, plan.training.seed)
-    names = list(runs)
-    train, others = (
-        part_of_runs(data, [names[number] for number in part])
-        for part in (split.train, split.validation)
-    )
+    train, others = _parts(data, plan.training.seed)
     if not resume:
         run_folder.replace_finished(folder)
     model = plan.model.clone().fit(
@@ -145,23 +140,19 @@ def pretrain(
         folder=folder,
         resume="auto" if resume else False,
     )
+    said = SPLIT.format(len(bold_runs(train)), len(bold_runs(others)))
     metrics = {
         "headline": BrainMAE.name,
         "reconstruction": _reconstruction(model, train, others),
-        "notes": [
-            f"Trained on {split.train.size} runs, scored on {split.validation.size} runs of other"
-            " subjects, which also chose the weights.",
-            *notes,
-        ],
+        "notes": [said, *notes],
     }
-    run_folder.commit(folder, command=command)
-    run_folder.record(folder, results=report.brainmae_results(model, others), metrics=metrics)
-    page = report.write_report(folder, title=title)
-    run_folder.commit(folder)
-    return page
+    found = report.brainmae_results(model, others)
+    return finish(folder, found, metrics, title=title, command=command)
 
 
-def _subject_split(runs: Mapping[str, xr.Dataset], seed: int) -> Split:
+def _parts(data: xr.DataTree, seed: int) -> tuple[xr.DataTree, xr.DataTree]:
+    """Return training runs and runs of other subjects."""
+    runs = bold_runs(data)
     subjects = [str(run.attrs.get("subject", name)) for name, run in runs.items()]
     n_subjects = len(set(subjects))
     if n_subjects < 2:
@@ -171,8 +162,12 @@ def _subject_split(runs: Mapping[str, xr.Dataset], seed: int) -> Split:
             expected="two subjects or more",
         )
     n_folds = max(2, min(n_subjects, round(1 / VALIDATION_SHARE)))
-    found = grouped_k_fold(subjects, n_folds, seed=seed)[0]
-    return Split(found.train, validation=found.test)
+    split = grouped_k_fold(subjects, n_folds, seed=seed)[0]
+    names = list(runs)
+    train, others = (
+        part_of_runs(data, [names[number] for number in part]) for part in (split.train, split.test)
+    )
+    return train, others
 
 
 def _reconstruction(

@@ -26,6 +26,7 @@ from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
 from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.models.tuning import tune
 from neurodyn.workflow.data import Data, division
+from neurodyn.workflow.finish import finish
 
 __all__ = ["Plan", "compare"]
 
@@ -95,11 +96,7 @@ def compare(
     }
     found = _results(fitted[headline], predicted[headline], data)
     # the first model was committed before the others beside it, which an earlier run may hold too
-    run_folder.commit(folder, command=command)
-    run_folder.record(folder, results=found, metrics=metrics)
-    page = report.write_report(folder, title=title)
-    run_folder.commit(folder)
-    return page
+    return finish(folder, found, metrics, title=title, command=command)
 
 
 def _fitted(plan: Plan, train: xr.Dataset, home: Path, resume: bool) -> CountsEstimator[Any]:

@@ -10,11 +10,9 @@ import numpy as np
 import xarray as xr
 
 from neurodyn import recording as rec
-from neurodyn import report
 from neurodyn.config import assign, from_toml
 from neurodyn.errors import ConfigError, DegenerateInputError
 from neurodyn.io.faults import OnBad
-from neurodyn.models import run_folder
 from neurodyn.models.base import RunConfig
 from neurodyn.models.connectome import (
     ConnectomeConfig,
@@ -24,6 +22,7 @@ from neurodyn.models.connectome import (
     stages,
 )
 from neurodyn.models.connectome.assembly import node_dim_of
+from neurodyn.workflow.finish import finish
 from neurodyn.workflow.plans import setting
 from neurodyn.workflow.traces import TraceData
 
@@ -82,11 +81,7 @@ def connectome(
     _write(folder, others)
     row = {"model": "connectome", "metric": "variance_explained", "score": explained}
     metrics = {"headline": "connectome", "scores": [row], "notes": [*_notes(data, fitted), *notes]}
-    run_folder.commit(folder, command=command)
-    run_folder.record(folder, results=components, metrics=metrics)
-    page = report.write_report(folder, title=title)
-    run_folder.commit(folder)
-    return page
+    return finish(folder, components, metrics, title=title, command=command)
 
 
 def _attributed(components: xr.Dataset, stimuli: xr.Dataset | None) -> tuple[xr.Dataset, list[str]]:

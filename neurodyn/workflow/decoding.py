@@ -12,7 +12,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurodyn import recording as rec
-from neurodyn import report
 from neurodyn.errors import DataError, one_of
 from neurodyn.metrics.classification import (
     classification_table,
@@ -35,11 +34,16 @@ from neurodyn.training import TrainingConfig
 from neurodyn.windows.splits import Split
 from neurodyn.windows.subject_splits import check_groups, grouped_k_fold, leave_group_out
 from neurodyn.workflow.bold import part_of_runs
+from neurodyn.workflow.finish import finish
 
 __all__ = ["Decoding", "decode"]
 
 Scores = Mapping[str, NDArray[np.float64]]
 CONNECTIVITY, ROI_MEANS = "connectivity, linear", "ROI means, linear"
+SEEN = (
+    "Pre-training saw scans, not labels, of {} of these subjects: scores of the probe and of"
+    " fine-tuning may be a little too high."
+)
 GUESS = "mean of the training labels"
 _BASELINE: Mapping[str, Mapping[str, str]] = {
     CONNECTIVITY: {"baseline": "connectivity"},
@@ -102,9 +106,8 @@ def decode(
 ) -> Path:
     """Decode a label in every fold by probe, fine-tuning and the baselines; write a report.
 
-    Linear classification (SVM) or regression of Fisher-z connectivity stands beside every result;
-    for events so does that of the mean of each region. All are trained and tested on the same
-    folds, and the differences are paired over subjects.
+    Linear models of Fisher-z connectivity, and for events of the means of regions, stand beside
+    every result on the same folds; differences are paired over subjects.
 
     Parameters
     ----------
@@ -126,10 +129,8 @@ def decode(
 
     Raises
     ------
-    DataError
-        If regions differ from the model's, or groups would leak.
-    EmptySelectionError, TrialTableError
-        If there are no labels.
+    DataError, EmptySelectionError, TrialTableError
+        If regions differ from the model's, groups would leak, or there are no labels.
     """
     model = BrainMAE.load(run)
     examples = _examples(data, model, decoding)
@@ -139,25 +140,28 @@ def decode(
         **_baselines(data, examples, splits, decoding),
     }
     rows, differences = _tables(scores, examples, splits, decoding)
-    seen = set(model.data_.get("subjects", ())) & set(examples.subject.tolist())
-    said = [*notes, f"{len(examples)} examples of {len(set(examples.subject))} subjects."]
-    if seen:
-        said.append(
-            f"Pre-training saw scans, not labels, of {len(seen)} of these subjects: scores of the"
-            " probe and of fine-tuning may be a little too high."
-        )
     metrics = {
         "headline": next(iter(scores)),
         "decoding": rows,
         "decoding_differences": differences,
-        "notes": said,
+        "notes": [*notes, *_said(model, examples)],
     }
-    place = run_folder.begin(folder)
-    run_folder.commit(place, command=command, pretrained=model.arrays_digest_)
-    run_folder.record(place, results=_results(scores, examples, splits), metrics=metrics)
-    page = report.write_report(place, title=title)
-    run_folder.commit(place)
-    return page
+    return finish(
+        run_folder.begin(folder),
+        _results(scores, examples, splits),
+        metrics,
+        title=title,
+        command=command,
+        pretrained=model.arrays_digest_,
+    )
+
+
+def _said(model: BrainMAE, examples: Examples) -> list[str]:
+    """Return what a reader has to know of the examples."""
+    subjects = set(examples.subject.tolist())
+    said = [f"{len(examples)} examples of {len(subjects)} subjects."]
+    seen = subjects & set(model.data_.get("subjects", ()))
+    return [*said, SEEN.format(len(seen))] if seen else said
 
 
 def _examples(data: xr.DataTree, model: BrainMAE, decoding: Decoding) -> Examples:
