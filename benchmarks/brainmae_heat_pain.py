@@ -58,7 +58,6 @@ LEVERS: dict[str, tuple[dict[str, Any], int]] = {
     "tiny": ({}, 4000),
     "wide_state": ({"readout_size": 16, "state_size": 256}, 4000),
     "region_skip": ({"roi_skip": True}, 4000),
-    "region_skip_8000_steps": ({"roi_skip": True}, 8000),
 }
 DECODED = "wide_state"
 N_FOLDS, SEED = 5, 0
