@@ -24,7 +24,7 @@ from neurodyn.workflow.bold import part_of_runs
 from neurodyn.workflow.finish import finish
 from neurodyn.workflow.plans import TRAINING, setting
 
-__all__ = ["BrainMAEPlan", "brainmae_plan", "pretrain"]
+__all__ = ["BrainMAEPlan", "brainmae_plan", "pretrain", "reconstruction_rows"]
 
 RATIOS = (0.2, 0.4, 0.6, 0.8)
 VALIDATION_SHARE = 0.2
@@ -143,7 +143,7 @@ def pretrain(
     said = SPLIT.format(len(bold_runs(train)), len(bold_runs(others)))
     metrics = {
         "headline": BrainMAE.name,
-        "reconstruction": _reconstruction(model, train, others),
+        "reconstruction": reconstruction_rows(model, train, others),
         "notes": [said, *notes],
     }
     found = report.brainmae_results(model, others)
@@ -170,10 +170,18 @@ def _parts(data: xr.DataTree, seed: int) -> tuple[xr.DataTree, xr.DataTree]:
     return train, others
 
 
-def _reconstruction(
+def reconstruction_rows(
     model: BrainMAE, train: xr.DataTree, others: xr.DataTree
 ) -> list[dict[str, Any]]:
-    """Return masked R2 of the model and of the conditional mean, by scheme and ratio."""
+    """Return masked R2 of a model and of the conditional mean, by scheme and ratio.
+
+    Parameters
+    ----------
+    model
+        Fitted.
+    train, others
+        Runs that the covariance is taken from, and those that are scored.
+    """
     context, config = model.context_, model.config
     values = run_windows(bold_runs(train), context, config).values
     covariance = group_covariance(values)

@@ -34,6 +34,7 @@ from neurodyn.training import TrainingConfig
 from neurodyn.windows.splits import Split
 from neurodyn.windows.subject_splits import check_groups, grouped_k_fold, leave_group_out
 from neurodyn.workflow.bold import part_of_runs
+from neurodyn.workflow.brainmae import reconstruction_rows
 from neurodyn.workflow.finish import finish
 
 __all__ = ["Decoding", "decode"]
@@ -120,12 +121,7 @@ def decode(
     folder
         Where the report goes.
     notes, title, command
-        For the report.
-
-    Returns
-    -------
-    Path
-        ``report.html``.
+        For the report, ``report.html``, whose path is returned.
 
     Raises
     ------
@@ -142,6 +138,7 @@ def decode(
     rows, differences = _tables(scores, examples, splits, decoding)
     metrics = {
         "headline": next(iter(scores)),
+        "reconstruction": _told(data, model, examples, splits[0], decoding),
         "decoding": rows,
         "decoding_differences": differences,
         "notes": [*notes, *_said(model, examples)],
@@ -154,6 +151,15 @@ def decode(
         command=command,
         pretrained=model.arrays_digest_,
     )
+
+
+def _told(
+    data: xr.DataTree, model: BrainMAE, examples: Examples, split: Split, decoding: Decoding
+) -> list[dict[str, Any]]:
+    """Return how much hidden signal of a fold's test runs is told, beside the linear guess."""
+    names = _run_of(data, examples, decoding)
+    parts = (_part(data, names[part]) for part in (split.train, split.test))
+    return reconstruction_rows(model, *parts)
 
 
 def _said(model: BrainMAE, examples: Examples) -> list[str]:
