@@ -9,6 +9,7 @@ from neurodyn.datasets.chaotic_rnn import ChaoticRNNConfig, simulate_chaotic_rnn
 from neurodyn.datasets.fmri_phantom import FmriPhantomConfig, simulate_fmri
 from neurodyn.datasets.fmri_phantom_files import write_fmri_study
 from neurodyn.datasets.heat_pain import read_heat_pain
+from neurodyn.datasets.hub_network import HubNetworkConfig, simulate_hub_network
 from neurodyn.datasets.lorenz import LorenzConfig, simulate_lorenz
 from neurodyn.datasets.oscillating_network import (
     OscillatingNetworkConfig,
@@ -26,6 +27,7 @@ from neurodyn.datasets.registry import (
 )
 from neurodyn.datasets.shipped import shipped
 from neurodyn.datasets.simulation import Simulation, read, truth_path, write
+from neurodyn.datasets.visual_population import VisualPopulationConfig, simulate_visual_population
 
 __all__ = [
     "CalciumEventsConfig",
@@ -33,9 +35,11 @@ __all__ = [
     "ChaoticRNNConfig",
     "DatasetInfo",
     "FmriPhantomConfig",
+    "HubNetworkConfig",
     "LorenzConfig",
     "OscillatingNetworkConfig",
     "Simulation",
+    "VisualPopulationConfig",
     "atlas_info",
     "dataset_info",
     "fetch",
@@ -53,8 +57,10 @@ __all__ = [
     "simulate_calcium_motifs",
     "simulate_chaotic_rnn",
     "simulate_fmri",
+    "simulate_hub_network",
     "simulate_lorenz",
     "simulate_oscillating_network",
+    "simulate_visual_population",
     "truth_path",
     "write",
     "write_calcium_motifs",

@@ -21,11 +21,13 @@ from neurodyn.datasets.calcium_events import simulate_calcium_events
 from neurodyn.datasets.calcium_motifs import simulate_calcium_motifs
 from neurodyn.datasets.chaotic_rnn import simulate_chaotic_rnn
 from neurodyn.datasets.fmri_phantom import simulate_fmri
+from neurodyn.datasets.hub_network import BACKGROUND, simulate_hub_network
 from neurodyn.datasets.lorenz import TEXTBOOK, simulate_lorenz
 from neurodyn.datasets.oscillating_network import simulate_oscillating_network
 from neurodyn.datasets.rest_schaefer100 import read_rest_schaefer100
 from neurodyn.datasets.shipped import shipped
 from neurodyn.datasets.simulation import Simulation
+from neurodyn.datasets.visual_population import simulate_visual_population
 from neurodyn.errors import ConfigError, EmptySelectionError, suggest
 from neurodyn.io.blocks import cache_folder
 from neurodyn.io.fetch import Asset
@@ -53,6 +55,9 @@ SIMULATORS: dict[str, tuple[Callable[..., Simulation], dict[str, Any]]] = {
     "calcium_events": (simulate_calcium_events, {}),
     "fmri_phantom": (simulate_fmri, {}),
     "oscillating_network": (simulate_oscillating_network, {}),
+    "hub_network": (simulate_hub_network, {}),
+    "hub_network_background": (simulate_hub_network, BACKGROUND),
+    "visual_population": (simulate_visual_population, {}),
 }
 
 

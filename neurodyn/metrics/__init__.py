@@ -6,8 +6,11 @@ from neurodyn.metrics.classification import (
     regression_table,
 )
 from neurodyn.metrics.components import matched_similarity, participation_ratio
+from neurodyn.metrics.connectivity import connectivity_table, direction_accuracy, hub_recall
 from neurodyn.metrics.decoding import Decoder, decode, fit_ridge, r2, r2_per_output
 from neurodyn.metrics.dynamics import rate_r2, rate_r2_per_unit
+from neurodyn.metrics.generated_counts import psth_correlation, window_f1
+from neurodyn.metrics.generation import compare_generated, spike_statistics
 from neurodyn.metrics.intervals import (
     Interval,
     bits_per_spike_interval,
@@ -39,9 +42,13 @@ __all__ = [
     "bits_per_spike_interval",
     "bits_per_spike_per_unit",
     "classification_table",
+    "compare_generated",
     "condition_means",
+    "connectivity_table",
     "decode",
+    "direction_accuracy",
     "fit_ridge",
+    "hub_recall",
     "matched_similarity",
     "normalised_mutual_information",
     "null_expected_count",
@@ -49,11 +56,14 @@ __all__ = [
     "paired_classification_difference",
     "participation_ratio",
     "poisson_nll",
+    "psth_correlation",
     "r2",
     "r2_per_output",
     "rate_r2",
     "rate_r2_per_unit",
     "regression_table",
+    "spike_statistics",
     "trial_interval",
     "variation_of_information",
+    "window_f1",
 ]

@@ -44,6 +44,9 @@ def test_every_set_has_title_licence_and_citation() -> None:
         "calcium_events",
         "fmri_phantom",
         "oscillating_network",
+        "hub_network",
+        "hub_network_background",
+        "visual_population",
     ]
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from neurodyn.models.baselines.factor_glm import FactorGLMConfig as FactorGLMConfig
     from neurodyn.models.baselines.gru import GRUAutoencoder as GRUAutoencoder
     from neurodyn.models.baselines.gru import GRUConfig as GRUConfig
+    from neurodyn.models.baselines.history_glm import HistoryGLMConfig as HistoryGLMConfig
+    from neurodyn.models.baselines.history_glm import fit_history_glm as fit_history_glm
+    from neurodyn.models.baselines.history_glm import predict_history_glm as predict_history_glm
+    from neurodyn.models.baselines.history_glm import score_history_glm as score_history_glm
     from neurodyn.models.baselines.roi_means import roi_mean_scores as roi_mean_scores
     from neurodyn.models.baselines.roi_means import roi_mean_windows as roi_mean_windows
     from neurodyn.models.baselines.smoothing_glm import SmoothingGLM as SmoothingGLM
@@ -32,6 +36,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "conditional_gaussian": ["conditional_mean", "gaussian_masked_r2", "group_covariance"],
         "connectivity_linear": ["connectivity_scores", "fisher_z_connectivity"],
+        "history_glm": [
+            "HistoryGLMConfig",
+            "fit_history_glm",
+            "predict_history_glm",
+            "score_history_glm",
+        ],
         "roi_means": ["roi_mean_scores", "roi_mean_windows"],
         "factor_glm": ["FactorGLM", "FactorGLMConfig"],
         "gru": ["GRUAutoencoder", "GRUConfig"],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         FeatureAffinity as FeatureAffinity,
     )
     from neurodyn.transforms.connectivity.phase import phase_synchrony as phase_synchrony
+    from neurodyn.transforms.connectivity.spike_coupling import spike_coupling as spike_coupling
     from neurodyn.transforms.connectivity.static import static_connectivity as static_connectivity
     from neurodyn.transforms.connectivity.traces import Traces as Traces
     from neurodyn.transforms.connectivity.traces import as_traces as as_traces
@@ -42,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "edges": ["edge_time_series", "multiplication_of_temporal_derivatives"],
         "feature_affinity": ["FeatureAffinity"],
         "phase": ["phase_synchrony"],
+        "spike_coupling": ["spike_coupling"],
         "static": ["static_connectivity"],
         "traces": ["Traces", "as_traces"],
         "windowed": ["sliding_window_correlation"],
