@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["baselines", "brainmae", "connectome", "langevinflow"],
+    submodules=["baselines", "brainmae", "connectome", "langevinflow", "neuroformer"],
     submod_attrs={
         "base": ["Estimator"],
         "baselines": ["FactorGLM", "GRUAutoencoder", "SmoothingGLM"],

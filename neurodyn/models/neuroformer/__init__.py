@@ -1,0 +1,1 @@
+"""Neuroformer: spikes as tokens, predicted one after another from past, stimulus and behavior."""

@@ -1,0 +1,131 @@
+"""Spikes as features: one embedding of units, a code of time and one of order."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from neurodyn.models.brainmae.temporal import sinusoids
+from neurodyn.models.neuroformer.config import NeuroformerConfig
+
+__all__ = ["OrderCode", "TimeCode", "TokenEmbedding", "rotation_rates"]
+
+SHORTEST_PERIOD = 2.0
+# Of positions in a sequence, whose length has no bound.
+LONGEST_ORDER = 1000.0
+
+
+def rotation_rates(config: NeuroformerConfig) -> Tensor | None:
+    """Return the angles per bin of rotary times (pair,), None where time enters otherwise.
+
+    Examples
+    --------
+    >>> rotation_rates(NeuroformerConfig(time="rotary")).shape
+    torch.Size([16])
+    """
+    if config.time != "rotary":
+        return None
+    n_pairs = config.size // config.n_heads // 2
+    share = torch.arange(n_pairs) / max(n_pairs - 1, 1)
+    return 2 * math.pi / SHORTEST_PERIOD * (SHORTEST_PERIOD / _longest(config)) ** share
+
+
+def _longest(config: NeuroformerConfig) -> float:
+    return 4.0 * (config.n_bins + config.n_past_bins)
+
+
+class TimeCode(nn.Module):
+    """A code of times from the begin of the window [bins], negative before it.
+
+    Parameters
+    ----------
+    config
+        Settings; with rotary times the code is 0.
+
+    Examples
+    --------
+    >>> TimeCode(NeuroformerConfig(size=16, time="learnt"))(torch.tensor([[-1.0, 0.0]])).shape
+    torch.Size([1, 2, 16])
+    """
+
+    def __init__(self, config: NeuroformerConfig) -> None:
+        super().__init__()
+        self.size, self.kind = config.size, config.time
+        self.longest, self.unit = _longest(config), float(config.n_bins)
+        if self.kind == "learnt":
+            self.perceptron = nn.Sequential(
+                nn.Linear(1, self.size // 2), nn.GELU(), nn.Linear(self.size // 2, self.size)
+            )
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Return codes, a new last dimension."""
+        if self.kind == "learnt":
+            code: Tensor = self.perceptron(time[..., None].float() / self.unit)
+            return code
+        if self.kind == "rotary":
+            return torch.zeros((*time.shape, self.size), device=time.device)
+        return sinusoids(time, self.size, shortest=SHORTEST_PERIOD, longest=self.longest)
+
+
+class OrderCode(nn.Module):
+    """A learned mixture of waves of the position in the sequence; 0 before training.
+
+    Examples
+    --------
+    >>> OrderCode(8)(torch.arange(3)).abs().max().item()
+    0.0
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(size, size, bias=False)
+        nn.init.zeros_(self.mix.weight)
+
+    def forward(self, position: Tensor) -> Tensor:
+        """Return codes (position, feature) of positions (position,)."""
+        size = self.mix.in_features
+        code: Tensor = self.mix(
+            sinusoids(position, size, shortest=SHORTEST_PERIOD, longest=LONGEST_ORDER)
+        )
+        return code
+
+
+class TokenEmbedding(nn.Module):
+    """Features of spikes; window and past share the embedding of units.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    n_tokens
+        Size of the vocabulary.
+
+    Examples
+    --------
+    >>> embedding = TokenEmbedding(NeuroformerConfig(size=16), 5)
+    >>> embedding(torch.tensor([[1, 3]]), torch.tensor([[0, 2]])).shape
+    torch.Size([1, 2, 16])
+    """
+
+    def __init__(self, config: NeuroformerConfig, n_tokens: int) -> None:
+        super().__init__()
+        self.unit = nn.Embedding(n_tokens, config.size)
+        # as large as the waves of the time code
+        nn.init.normal_(self.unit.weight, std=0.7)
+        self.time = TimeCode(config)
+        self.order = OrderCode(config.size) if config.order else None
+
+    def forward(self, unit: Tensor, bins: Tensor, first: int | None = None) -> Tensor:
+        """Return features (batch, token, feature) of tokens and bins (batch, token).
+
+        ``first`` is the position of the first token in its sequence, None for spikes of the past,
+        which have no position.
+        """
+        token: Tensor = self.unit(unit) + self.time(bins)
+        if first is None or self.order is None:
+            return token
+        position = torch.arange(first, first + unit.shape[1], device=unit.device)
+        placed: Tensor = token + self.order(position)
+        return placed

@@ -1,0 +1,242 @@
+"""Sampling of windows token by token, with a cache, many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurodyn.errors import ConfigError
+from neurodyn.models.neuroformer.blocks import Context
+from neurodyn.models.neuroformer.decoding_cache import DecodingCache
+from neurodyn.models.neuroformer.network import NeuroformerNetwork
+from neurodyn.models.neuroformer.tokenizer import EOS, FIRST_UNIT, PAD, SOS
+
+__all__ = ["GeneratedTokens", "Sampling", "keep_likely", "sample_windows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn; the temperature acts before what is unlikely is left out.
+
+    Parameters
+    ----------
+    bin_temperature, unit_temperature
+        Divide the logits; below 1 is less random.
+    top_k
+        How many of the likeliest bins, and of the likeliest units, are kept; 0 keeps all.
+    top_p
+        Keeps the likeliest until their probability reaches this; 1 keeps all.
+    max_spikes
+        Most spikes of a window; windows that reach it are reported, not ended.
+
+    Raises
+    ------
+    ConfigError
+        For a value outside its range.
+
+    Examples
+    --------
+    >>> Sampling(top_p=0.95).unit_temperature
+    1.0
+    """
+
+    bin_temperature: float = 1.0
+    unit_temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_spikes: int = 500
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "bin_temperature": self.bin_temperature > 0,
+            "unit_temperature": self.unit_temperature > 0,
+            "top_k": self.top_k >= 0,
+            "top_p": 0 < self.top_p <= 1,
+            "max_spikes": self.max_spikes >= 1,
+        }
+        for name, valid in ranges.items():
+            if not valid:
+                raise ConfigError(f"invalid value for {name}", found=getattr(self, name))
+
+
+class GeneratedTokens(NamedTuple):
+    """Windows that were drawn.
+
+    Attributes
+    ----------
+    unit, bin
+        SOS, spikes, EOS and padding, int64 (row, token), rows by window, then by sample.
+    ended
+        Which rows ended by themselves, bool (row,); the others reached ``max_spikes``.
+    """
+
+    unit: Tensor
+    bin: Tensor
+    ended: Tensor
+
+
+def keep_likely(log_prob: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Return log-probabilities (row, choice) with -inf for what is too unlikely, row by row.
+
+    Parameters
+    ----------
+    log_prob
+        Log-probabilities, (row, choice).
+    top_k, top_p
+        As of :class:`Sampling`; the likeliest choice always stays.
+
+    Examples
+    --------
+    >>> keep_likely(torch.tensor([[0.5, 0.3, 0.2]]).log(), top_p=0.6).exp()
+    tensor([[0.5000, 0.3000, 0.0000]])
+    """
+    if not 0 < top_k < log_prob.shape[-1] and top_p >= 1:
+        return log_prob
+    ordered, choice = log_prob.sort(-1, descending=True)
+    probability = ordered.exp()
+    # what is likelier reaches top_p already
+    drop = probability.cumsum(-1) - probability >= top_p
+    if top_k:
+        drop |= torch.arange(drop.shape[-1], device=drop.device) >= top_k
+    drop[:, 0] = False
+    return log_prob.masked_fill(torch.zeros_like(drop).scatter(-1, choice, drop), -torch.inf)
+
+
+@torch.no_grad()
+def sample_windows(
+    network: NeuroformerNetwork,
+    batch: Mapping[str, Tensor],
+    *,
+    n_samples: int = 1,
+    sampling: Sampling | None = None,
+    generator: torch.Generator | None = None,
+) -> GeneratedTokens:
+    """Draw the spikes of windows, given what is before them.
+
+    Past, stimulus and behavior are encoded once for each window, a stimulus once for all windows
+    that share it; rows that end are taken out of the batch, half of it at a time. The window's own
+    spikes in ``batch`` are not read.
+
+    Parameters
+    ----------
+    network
+        A network in evaluation mode.
+    batch
+        What is read of each window.
+    n_samples
+        Draws of each window.
+    sampling
+        Temperature and limits.
+    generator
+        Source of randomness, on the network's device.
+
+    Raises
+    ------
+    ConfigError
+        If the network is in training mode.
+
+    Examples
+    --------
+    >>> from neurodyn.models.neuroformer.config import NeuroformerConfig, NeuroformerSizes
+    >>> config = NeuroformerConfig(size=16, n_heads=2)
+    >>> network = NeuroformerNetwork(config, NeuroformerSizes(n_units=4)).eval()
+    >>> past = {"past_unit": torch.tensor([[3]]), "past_bin": torch.tensor([[-2]])}
+    >>> drawn = sample_windows(network, past, n_samples=3, generator=torch.manual_seed(0))
+    >>> drawn.unit[:, 0].tolist(), drawn.ended.tolist()
+    ([1, 1, 1], [True, True, True])
+    """
+    if network.training:
+        raise ConfigError("the network is in training mode", hint="network.eval()")
+    sampling = Sampling() if sampling is None else sampling
+    contexts = network.contexts(batch)
+    n_windows = len(next(iter(batch.values())))
+    n_rows = n_windows * n_samples
+    recorded = batch.get("recorded")
+    if recorded is not None:
+        recorded = recorded.repeat_interleave(n_samples, 0)
+    shared = {name: _repeated(context, n_samples) for name, context in contexts.items()}
+    n_tokens = sampling.max_spikes + 1
+    cache = network.begin(shared, n_rows, n_tokens, recorded)
+    return _Draws(network, cache, n_rows, n_tokens, sampling, generator).run()
+
+
+class _Draws:
+    """Rows that are drawn; those that ended leave the batch when they are half of it."""
+
+    def __init__(
+        self,
+        network: NeuroformerNetwork,
+        cache: DecodingCache,
+        n_rows: int,
+        n_tokens: int,
+        sampling: Sampling,
+        generator: torch.Generator | None,
+    ) -> None:
+        self.network, self.cache, self.n_tokens = network, cache, n_tokens
+        self.sampling, self.generator = sampling, generator
+        device = network.norm.weight.device
+        self.unit = torch.zeros((n_rows, n_tokens + 1), dtype=torch.int64, device=device)
+        self.bins, self.unit[:, 0] = torch.zeros_like(self.unit), SOS
+        # rows of the result that the cache holds, and which of them go on
+        self.row = torch.arange(n_rows, device=device)
+        self.alive = torch.ones(n_rows, dtype=torch.bool, device=device)
+        self.ended = torch.zeros_like(self.alive)
+
+    def run(self) -> GeneratedTokens:
+        for position in range(1, self.n_tokens + 1):
+            before = self.unit[self.row, position - 1], self.bins[self.row, position - 1]
+            hidden = self.network.step(*before, self.cache)
+            choice = self._bin(hidden, before[1])
+            self._end(choice, position)
+            if position == self.n_tokens or not bool(self.alive.any()):
+                break
+            kept = self._compact()
+            hidden, choice, *last = (x[kept] for x in (hidden, choice, *before))
+            drawn = self._unit(hidden, choice.clamp_max(self.network.config.n_bins - 1), *last)
+            row = self.row[self.alive]
+            self.bins[row, position] = choice[self.alive]
+            self.unit[row, position] = drawn[self.alive]
+        longest = int((self.unit != PAD).sum(1).max())
+        return GeneratedTokens(self.unit[:, :longest], self.bins[:, :longest], self.ended)
+
+    def _end(self, choice: Tensor, position: int) -> None:
+        n_bins = self.network.config.n_bins
+        row = self.row[self.alive & (choice == n_bins)]
+        self.bins[row, position], self.unit[row, position] = n_bins, EOS
+        self.ended[row] = True
+        self.alive = ~self.ended[self.row]
+
+    def _compact(self) -> Tensor:
+        """Return which rows of the cache stay: as copying costs, few at a time do not leave."""
+        kept = torch.nonzero(self.alive)[:, 0]
+        if 2 * kept.numel() > self.alive.numel():
+            return torch.arange(self.alive.numel(), device=kept.device)
+        self.cache.select(kept)
+        self.row, self.alive = self.row[kept], self.alive[kept]
+        return kept
+
+    def _bin(self, hidden: Tensor, previous_bin: Tensor) -> Tensor:
+        head, temperature = self.network.head, self.sampling.bin_temperature
+        return self._draw(head.bin_log_prob(hidden, previous_bin, temperature))
+
+    def _unit(self, hidden: Tensor, bins: Tensor, unit: Tensor, previous_bin: Tensor) -> Tensor:
+        head, temperature = self.network.head, self.sampling.unit_temperature
+        given = (bins, unit, previous_bin, self.cache.recorded)
+        return FIRST_UNIT + self._draw(head.unit_log_prob(hidden, *given, temperature))
+
+    def _draw(self, log_prob: Tensor) -> Tensor:
+        kept = keep_likely(log_prob, top_k=self.sampling.top_k, top_p=self.sampling.top_p)
+        # multinomial scales the weights that are left
+        return torch.multinomial(kept.exp(), 1, generator=self.generator)[:, 0]
+
+
+def _repeated(context: Context, n_samples: int) -> Context:
+    """Return a context that every sample of a window reads, held once."""
+    row = context.row
+    if row is None:
+        row = torch.arange(len(context.token), device=context.token.device)
+    return context._replace(row=row.repeat_interleave(n_samples))
