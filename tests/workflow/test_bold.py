@@ -9,6 +9,8 @@ from fmri_runs import make_runs, write_tables
 
 from neurodyn import recording as rec
 from neurodyn import workflow
+from neurodyn.datasets import simulate_fmri, write_fmri_study
+from neurodyn.datasets.fmri_phantom_files import ATLAS
 from neurodyn.errors import DataError, EmptySelectionError, TrialTableError
 
 
@@ -81,3 +83,20 @@ def test_what_holds_no_fmri_is_refused(tmp_path):
         workflow.open_bold(path)
     with pytest.raises(FileNotFoundError):
         workflow.open_bold(tmp_path / "no.tsv")
+
+
+def test_a_folder_of_derivatives_is_cleaned_and_labelled(tmp_path):
+    study = write_fmri_study(simulate_fmri(n_subjects=2, n_frames=80), tmp_path, cifti=False)
+    opened = workflow.open_bold(study, atlas=study / ATLAS, strategy="simple")
+    runs = opened.recording["bold"].children
+    assert list(runs) == ["sub-01_task-blocks", "sub-02_task-blocks"]
+    first = runs["sub-01_task-blocks"]
+    assert first.attrs["group"] == "control"
+    assert first["network"].values[:3].tolist() == ["Vis"] * 3
+    assert not first["keep"].values[:2].any()
+    assert np.isnan(first["bold"].values[:2]).all()
+    events = opened.recording["trials/sub-01_task-blocks"]
+    assert set(events["trial_type"].values.tolist()) <= {"visual", "motor"}
+    assert opened.notes == (f"{study.name}: 2 runs of derivatives.",)
+    raw = workflow.open_bold(study, atlas=study / ATLAS).recording["bold/sub-01_task-blocks"]
+    assert raw["bold"].std() > first["bold"].std()
