@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from neurodyn.errors import DataError, DegenerateInputError, one_of
 from neurodyn.metrics.decoding import r2
 from neurodyn.metrics.intervals import Interval, trial_interval
+from neurodyn.metrics.ranking import area_under_roc
 
 __all__ = [
     "CLASSIFICATION_METRICS",
@@ -261,16 +261,11 @@ def _score_of(
             return float(np.mean([(g[t == c] == c).mean() for c in numbers]))
         if metric == "specificity":
             return float(np.mean([(g[t != c] != c).mean() for c in numbers]))
-        return float(np.mean([_auc(t == c, columns[index, 0 if binary else c]) for c in numbers]))
+        return float(
+            np.mean([area_under_roc(t == c, columns[index, 0 if binary else c]) for c in numbers])
+        )
 
     return score
-
-
-def _auc(positive: NDArray[np.bool_], score: FloatArray) -> float:
-    """Return the area under the ROC curve: the share of pairs in the right order."""
-    n_positive = int(positive.sum())
-    rank = rankdata(score)[positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(rank / (n_positive * (positive.size - n_positive)))
 
 
 def _correlation(y: FloatArray, p: FloatArray) -> float:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from neurodyn.errors import DataError, DegenerateInputError, one_of
 from neurodyn.metrics.intervals import Interval, trial_interval
+from neurodyn.metrics.ranking import area_under_roc
 from neurodyn.recording import results
 
 __all__ = [
@@ -231,10 +231,8 @@ def _statistics(
 
 def _auc(score: FloatArray, edge: Mask) -> float:
     n_edges = int(edge.sum())
-    n_others = edge.size - n_edges
-    _check_both(n_edges, n_others)
-    ranks = rankdata(score)[edge].sum()
-    return float((ranks - n_edges * (n_edges + 1) / 2) / (n_edges * n_others))
+    _check_both(n_edges, edge.size - n_edges)
+    return area_under_roc(edge, score)
 
 
 def _average_precision(score: FloatArray, edge: Mask) -> float:
