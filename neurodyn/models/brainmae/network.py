@@ -12,7 +12,8 @@ from neurodyn.models.brainmae.config import BrainMAEConfig
 from neurodyn.models.brainmae.decoder import SegmentDecoder
 from neurodyn.models.brainmae.encoder import TransientStateEncoder
 from neurodyn.models.brainmae.pooling import build_pooling
-from neurodyn.models.brainmae.temporal import SegmentTransformer, sinusoids
+from neurodyn.models.brainmae.temporal import SegmentTransformer
+from neurodyn.models.sinusoids import sinusoids
 
 __all__ = ["BrainMAENetwork", "BrainMAEOutput"]
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from neurodyn.models.brainmae.temporal import sinusoids
 from neurodyn.models.neuroformer.config import NeuroformerConfig
+from neurodyn.models.sinusoids import sinusoids
 
 __all__ = ["OrderCode", "TimeCode", "TokenEmbedding", "rotation_rates"]
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from neurodyn.errors import ConfigError
-from neurodyn.models.brainmae.temporal import sinusoids
 from neurodyn.models.neuroformer.blocks import Block, Context
 from neurodyn.models.neuroformer.config import NeuroformerConfig, StimulusInput
 from neurodyn.models.neuroformer.embeddings import TimeCode, rotation_rates
+from neurodyn.models.sinusoids import sinusoids
 
 __all__ = ["ContextEncoder", "FeatureReader", "Standardise", "VideoReader"]
 
