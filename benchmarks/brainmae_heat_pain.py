@@ -29,7 +29,7 @@ import numpy as np
 import xarray as xr
 
 from benchmarks._measure import write_table
-from neurodyn import recording as rec
+from neurodyn import workflow
 from neurodyn.datasets.heat_pain import read_heat_pain
 from neurodyn.metrics.classification import classification_table, paired_classification_difference
 from neurodyn.models.baselines.conditional_gaussian import gaussian_masked_r2, group_covariance
@@ -66,15 +66,8 @@ LAG = 6.0
 
 def part(data: xr.DataTree, keep: Any) -> xr.DataTree:
     """Return the runs of subjects that ``keep`` accepts, with their events."""
-    kinds = {
-        kind: {
-            name: node.to_dataset()
-            for name, node in data[kind].children.items()
-            if keep(node.attrs["subject"])
-        }
-        for kind in ("bold", "trials")
-    }
-    return rec.recording(kinds)
+    runs = bold_runs(data)
+    return workflow.part_of_runs(data, [n for n, run in runs.items() if keep(run.attrs["subject"])])
 
 
 def stored(path: Path, compute: Callable[[], Any]) -> Any:

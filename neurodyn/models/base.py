@@ -107,7 +107,7 @@ class Estimator(ABC, Generic[C]):
             For an unknown setting or a value that does not fit.
         """
         config = _assigned(self.config, settings)
-        self.__dict__.clear()
+        self._forget()
         self.config = config
         return self
 
@@ -177,6 +177,10 @@ class Estimator(ABC, Generic[C]):
         estimator = cls(from_dict(cls.config_class, settings.model))
         estimator._restore(run, settings)
         return estimator
+
+    def _forget(self) -> None:
+        """Drop everything but the settings."""
+        self.__dict__ = {"config": self.config}
 
     def _run_config(self) -> RunConfig:
         return RunConfig(estimator=self.name, model=self.config)

@@ -154,9 +154,7 @@ class CountsEstimator(Estimator[C]):
 
     def _begin_fit(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
         """Forget an earlier fit and take the context of the new data."""
-        config = self.config
-        self.__dict__.clear()
-        self.config = config
+        self._forget()
         refuse_evaluation(data)
         counts = self._trials(data)
         self.context_ = DataContext.of(counts)

@@ -6,6 +6,7 @@ from neurodyn.recording.access import (
     names,
     physical,
     pick,
+    pick_all,
     unit_spike_times,
 )
 from neurodyn.recording.build import (
@@ -31,6 +32,7 @@ __all__ = [
     "names",
     "physical",
     "pick",
+    "pick_all",
     "recording",
     "regular_time",
     "results",

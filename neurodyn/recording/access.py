@@ -8,7 +8,15 @@ from numpy.typing import DTypeLike
 
 from neurodyn.errors import DataError, EmptySelectionError, suggest
 
-__all__ = ["describe", "masked_counts", "names", "physical", "pick", "unit_spike_times"]
+__all__ = [
+    "describe",
+    "masked_counts",
+    "names",
+    "physical",
+    "pick",
+    "pick_all",
+    "unit_spike_times",
+]
 
 
 def names(recording: xr.DataTree) -> dict[str, list[str]]:
@@ -82,6 +90,37 @@ def pick(recording: xr.DataTree | xr.Dataset, kind: str, name: str | None = None
         raise EmptySelectionError(f"no {kind} of name {chosen!r}", hint=suggest(chosen, choices))
     node = node.children[chosen] if chosen else node
     return node.to_dataset(inherit=False)
+
+
+def pick_all(recording: xr.DataTree | xr.Dataset, kind: str) -> dict[str, xr.Dataset]:
+    """Return all datasets of a kind by name; a single one is named ``""``, as in :func:`names`.
+
+    Parameters
+    ----------
+    recording
+        A recording; a dataset of the wanted kind is one, under its ``attrs["name"]`` if it has one.
+    kind
+        As in :func:`pick`.
+
+    Raises
+    ------
+    EmptySelectionError
+        If a dataset is of another kind.
+
+    Examples
+    --------
+    >>> from neurodyn import recording as build
+    >>> list(pick_all(build.recording([build.trials([0.0], [1.0])]), "trials"))
+    ['']
+    """
+    if isinstance(recording, xr.Dataset):
+        return {str(recording.attrs.get("name", "")): pick(recording, kind)}
+    if kind not in recording.children:
+        return {}
+    node = recording.children[kind]
+    # looked up once: there may be a thousand
+    nodes = dict(node.children) or {"": node}
+    return {name: child.to_dataset(inherit=False) for name, child in nodes.items()}
 
 
 def masked_counts(counts: xr.Dataset) -> xr.DataArray:

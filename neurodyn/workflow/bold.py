@@ -17,6 +17,7 @@ from neurodyn.errors import DataError, EmptySelectionError, TrialTableError, sug
 from neurodyn.io.derivatives import DerivativeRun, find_derivatives, load_confounds
 from neurodyn.io.faults import OnBad
 from neurodyn.io.sidecars import split_name
+from neurodyn.models.brainmae.context import bold_runs
 
 __all__ = ["BoldData", "open_bold", "part_of_runs", "with_events", "with_labels"]
 
@@ -175,14 +176,14 @@ def with_events(data: xr.DataTree, table: str | Path | pd.DataFrame) -> xr.DataT
             raise TrialTableError(
                 f"events have no column {column!r}", hint=suggest(column, map(str, frame.columns))
             )
-    runs = _runs(data)
+    runs = bold_runs(data)
     trials = {}
-    for name, node in runs.items():
-        own = frame if len(runs) == 1 else _own_events(frame, name, node.attrs)
+    for name, run in runs.items():
+        own = frame if len(runs) == 1 else _own_events(frame, name, run.attrs)
         if own.empty:
             raise TrialTableError(
                 f"run {name!r} has no events",
-                found=f"subject {node.attrs.get('subject')}, run {node.attrs.get('run')}",
+                found=f"subject {run.attrs.get('subject')}, run {run.attrs.get('run')}",
                 expected="rows of this subject and run",
             )
         rest = own.drop(columns=[*EVENT_COLUMNS, "subject", "run"], errors="ignore")
@@ -190,7 +191,7 @@ def with_events(data: xr.DataTree, table: str | Path | pd.DataFrame) -> xr.DataT
         onset = own["onset"].to_numpy(float)
         stop = onset + own["duration"].to_numpy(float)
         trials[name] = rec.trials(onset, stop, columns=columns)
-    return _together({name: node.to_dataset() for name, node in runs.items()}, trials)
+    return _together(runs, trials)
 
 
 def part_of_runs(data: xr.DataTree, names: Sequence[str]) -> xr.DataTree:
@@ -203,10 +204,9 @@ def part_of_runs(data: xr.DataTree, names: Sequence[str]) -> xr.DataTree:
     >>> rec.names(part_of_runs(both, ["b"]))
     {'bold': ['b']}
     """
-    runs = _runs(data)
-    tables = dict(data["trials"].children) if "trials" in data.children else {}
-    trials = {name: tables[name].to_dataset() for name in names if name in tables}
-    return _together({name: runs[name].to_dataset() for name in names}, trials)
+    runs, tables = bold_runs(data), rec.pick_all(data, "trials")
+    trials = {name: tables[name] for name in names if name in tables}
+    return _together({name: runs[name] for name in names}, trials)
 
 
 def _together(runs: Mapping[str, xr.Dataset], trials: Mapping[str, xr.Dataset]) -> xr.DataTree:

@@ -189,9 +189,9 @@ def reconstruction_rows(
     rows: list[dict[str, Any]] = []
     for masking in dict.fromkeys((config.masking, "segment_roi", "tube")):
         for ratio in RATIOS:
-            own = float(model.score(others, ratio=ratio, masking=masking)["masked_r2"])
+            _, scores = model.reconstruction_scores(windows, ratio=ratio, masking=masking)
             row = {"masking": masking, "ratio": ratio}
-            rows.append({"model": BrainMAE.name, **row, "masked_r2": own})
+            rows.append({"model": BrainMAE.name, **row, "masked_r2": scores["masked_r2"]})
             if masking in ("segment_roi", "tube"):
                 linear = gaussian_masked_r2(covariance, windows, ratio, scheme=masking)
                 gaussian = {"model": "Gaussian conditional mean", "baseline": "gaussian"}

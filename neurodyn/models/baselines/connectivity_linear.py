@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn.errors import ConfigError, DataError, DegenerateInputError, one_of
 from neurodyn.models.baselines.held_out import class_order, held_out_scores
-from neurodyn.recording import pick, results
+from neurodyn.recording import pick_all, results
 from neurodyn.transforms.connectivity import pair_coords, pair_vector
 from neurodyn.windows.splits import Split
 
@@ -294,12 +294,7 @@ def _fisher_z(run: xr.Dataset, name: str) -> FloatArray:
 
 
 def _runs(data: xr.DataTree | xr.Dataset) -> dict[str, xr.Dataset]:
-    if isinstance(data, xr.Dataset):
-        return {str(data.attrs.get("name", "run")): pick(data, "bold")}
-    node = data.children.get("bold", xr.DataTree())
-    # a thousand runs: looked up once, not one by one by name
-    leaves = dict(node.children) or ({"run": node} if node.data_vars else {})
-    runs = {name: leaf.to_dataset(inherit=False) for name, leaf in leaves.items()}
+    runs = {name or "run": run for name, run in pick_all(data, "bold").items()}
     if not runs:
         raise DataError("the recording has no fMRI run", found=list(data.children))
     return runs

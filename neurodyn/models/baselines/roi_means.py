@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodyn.errors import ConfigError, DataError, EmptySelectionError, TrialTableError, suggest
 from neurodyn.models.baselines.held_out import class_order, held_out_scores
-from neurodyn.recording import names, pick, results
+from neurodyn.recording import pick_all, results
 from neurodyn.windows.runs import standardise
 from neurodyn.windows.splits import Split
 
@@ -197,18 +197,14 @@ def _window_means(
 def _runs_with_trials(
     data: xr.DataTree, condition: str
 ) -> list[tuple[str, xr.Dataset, xr.Dataset]]:
-    present = names(data)
-    both = [name for name in present.get("bold", []) if name in present.get("trials", [])]
-    if not both:
+    runs, tables = pick_all(data, "bold"), pick_all(data, "trials")
+    found = [(name or "run", run, tables[name]) for name, run in runs.items() if name in tables]
+    if not found:
         raise TrialTableError(
             "no run has trials",
-            found=f"{len(present.get('bold', []))} runs, {len(present.get('trials', []))} tables",
+            found=f"{len(runs)} runs, {len(tables)} tables",
             expected="/bold/<name> and /trials/<name> of the same name",
         )
-    found = [
-        (name or "run", pick(data, "bold", name or None), pick(data, "trials", name or None))
-        for name in both
-    ]
     roi = found[0][1]["roi"].values
     for name, run, trials in found:
         if condition not in trials:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neurodyn.config import from_dict, to_dict
 from neurodyn.errors import DataError, EmptySelectionError
 from neurodyn.models.brainmae.config import BrainMAEConfig
-from neurodyn.recording import names, pick
+from neurodyn.recording import pick_all
 from neurodyn.transforms import resample_bold
 from neurodyn.windows import RunWindows
 
@@ -172,11 +172,7 @@ def bold_runs(data: xr.DataTree | xr.Dataset) -> dict[str, xr.Dataset]:
     >>> list(bold_runs(bold(np.zeros((4, 2)), repetition_time=2.0)))
     ['run']
     """
-    if isinstance(data, xr.Dataset):
-        found = {str(data.attrs.get("name", "run")): pick(data, "bold")}
-    else:
-        present = names(data).get("bold", [])
-        found = {name or "run": pick(data, "bold", name or None) for name in present}
+    found = {name or "run": run for name, run in pick_all(data, "bold").items()}
     for name, run in found.items():
         if "roi" not in run["bold"].dims:
             raise DataError(

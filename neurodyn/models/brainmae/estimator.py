@@ -23,6 +23,7 @@ from neurodyn.models.brainmae.context import (
     run_windows,
     runs_digest,
 )
+from neurodyn.models.brainmae.features import batches
 from neurodyn.models.brainmae.network import BrainMAENetwork
 from neurodyn.models.brainmae.objective import ReconstructionObjective
 from neurodyn.models.run_folder import Run
@@ -37,7 +38,6 @@ from neurodyn.windows import RunWindows
 __all__ = ["BrainMAE"]
 
 METRICS = ("masked_r2", "visible_r2")
-ENCODED_AT_ONCE = 32
 # distance [mm] over which embeddings of a known atlas speak for a region of another
 SPREAD = 10.0
 
@@ -118,8 +118,7 @@ class BrainMAE(TrainedNetwork[BrainMAEConfig]):
             As :func:`neurodyn.training.train`.
         """
         config = self.config
-        self.__dict__.clear()
-        self.config = config
+        self._forget()
         refuse_evaluation(data)
         runs = bold_runs(data)
         self.context_ = RoiContext.of(runs)
@@ -240,15 +239,21 @@ class BrainMAE(TrainedNetwork[BrainMAEConfig]):
         """
         self._require_fitted()
         one_of("metric", metric, METRICS)
+        windows = run_windows(bold_runs(data), self.context_, self.config)
+        config, scores = self.reconstruction_scores(windows, ratio=ratio, masking=masking)
+        found = self._labelled({metric: scores[metric]}, {}, "score")
+        return found.assign_attrs(ratio=config.validation_ratio, masking=config.masking)
+
+    def reconstruction_scores(
+        self, windows: RunWindows, *, ratio: float | None = None, masking: str | None = None
+    ) -> tuple[BrainMAEConfig, dict[str, float]]:
+        """Return the settings and all scores of windows that are at hand; see :meth:`score`."""
         changed = {"validation_ratio": ratio, "masking": masking}
         changed = {name: value for name, value in changed.items() if value is not None}
         config = type(self)(self.config, **changed).config
         objective = ReconstructionObjective(config, self._networks())
         self.network_.eval()
-        windows = run_windows(bold_runs(data), self.context_, self.config)
-        scores = objective.validate(self.network_, windows)
-        found = self._labelled({metric: scores[metric]}, {}, "score")
-        return found.assign_attrs(ratio=config.validation_ratio, masking=config.masking)
+        return config, objective.validate(self.network_, windows)
 
     def to_regions(self, regions: xr.Dataset) -> Self:
         """Return this model for the regions of another atlas.
@@ -312,10 +317,7 @@ class BrainMAE(TrainedNetwork[BrainMAEConfig]):
         """Give windows in batches, with the network in evaluation mode and without gradients."""
         self.network_.eval()
         with torch.no_grad():
-            for first in range(0, len(windows), ENCODED_AT_ONCE):
-                index = np.arange(first, min(first + ENCODED_AT_ONCE, len(windows)))
-                batch = windows.gather(index)
-                yield {name: value.to(self.device) for name, value in batch.items()}
+            yield from batches(windows, self.device)
 
     def _from_others(self, batch: dict[str, torch.Tensor]) -> NDArray[np.float32]:
         """Return each region predicted with it hidden, shape ``(batch, frame, roi)``."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurodyn.models.brainmae.examples import Examples
 from neurodyn.models.brainmae.network import BrainMAENetwork
 from neurodyn.windows import RunWindows
 
-__all__ = ["batches", "example_features", "window_features"]
+__all__ = ["batches", "example_features", "example_means", "window_features"]
 
-ENCODED_AT_ONCE = 64
+ENCODED_AT_ONCE = 32
 
 
 def batches(windows: RunWindows, device: torch.device) -> Iterator[dict[str, Tensor]]:
@@ -46,12 +46,27 @@ def window_features(network: BrainMAENetwork, batch: dict[str, Tensor]) -> Tenso
     return torch.cat([summary, mean], dim=1)
 
 
-@torch.no_grad()
 def example_features(network: BrainMAENetwork, examples: Examples) -> NDArray[np.float64]:
     """Return features of examples, means over their windows, dims ``(example, feature)``."""
+    return example_means(lambda batch: window_features(network, batch), network, examples)
+
+
+@torch.no_grad()
+def example_means(
+    function: Callable[[dict[str, Tensor]], Tensor], network: nn.Module, examples: Examples
+) -> NDArray[np.float64]:
+    """Return what a function of batches gives, means over the windows of each example.
+
+    Parameters
+    ----------
+    function
+        From windows to dims ``(batch, ...)``.
+    network
+        That the function uses; it is put into evaluation mode.
+    examples
+        Whose windows are gone through.
+    """
     network.eval()
     device = next(network.parameters()).device
-    parts = [
-        window_features(network, batch).cpu().numpy() for batch in batches(examples.windows, device)
-    ]
+    parts = [function(batch).cpu().numpy() for batch in batches(examples.windows, device)]
     return examples.mean(np.concatenate(parts))

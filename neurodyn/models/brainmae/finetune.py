@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 from torch import nn
@@ -26,7 +25,7 @@ from neurodyn.models.brainmae.context import (
 )
 from neurodyn.models.brainmae.estimator import BrainMAE
 from neurodyn.models.brainmae.examples import Examples, event_examples, run_examples
-from neurodyn.models.brainmae.features import batches, window_features
+from neurodyn.models.brainmae.features import example_means, window_features
 from neurodyn.models.brainmae.finetune_config import FinetuneConfig
 from neurodyn.models.brainmae.finetune_network import (
     DecodingObjective,
@@ -155,8 +154,7 @@ class BrainMAEDecoder(TrainedNetwork[FinetuneConfig]):
             If there are no labels, or all are the same.
         """
         config = self.config
-        self.__dict__.clear()
-        self.config = config
+        self._forget()
         refuse_evaluation(data)
         runs = bold_runs(data)
         start = BrainMAE.load(config.pretrained) if config.pretrained else None
@@ -297,13 +295,7 @@ class BrainMAEDecoder(TrainedNetwork[FinetuneConfig]):
         )
 
     def _outputs(self, examples: Examples, function: Any) -> NDArray[np.float64]:
-        """Return outputs of a function of batches, means over the windows of each example."""
-        self.network_.eval()
-        with torch.no_grad():
-            parts = [
-                function(batch).cpu().numpy() for batch in batches(examples.windows, self.device)
-            ]
-        return examples.mean(np.concatenate(parts))
+        return example_means(function, self.network_, examples)
 
     def _build(self) -> nn.Module:
         context = self.context_

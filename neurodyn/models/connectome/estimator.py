@@ -137,8 +137,7 @@ class DynamicConnectome(Estimator[ConnectomeConfig]):
             If traces cannot be used, see :func:`neurodyn.transforms.connectivity.as_traces`.
         """
         config = self.config
-        self.__dict__.clear()
-        self.config = config
+        self._forget()
         refuse_evaluation(data)
         traces = traces_of(data)
         affinity = self.affinity(traces)
