@@ -7,6 +7,7 @@ from neurodyn.recording.access import (
     physical,
     pick,
     pick_all,
+    pick_behavior,
     unit_spike_times,
 )
 from neurodyn.recording.build import (
@@ -33,6 +34,7 @@ __all__ = [
     "physical",
     "pick",
     "pick_all",
+    "pick_behavior",
     "recording",
     "regular_time",
     "results",

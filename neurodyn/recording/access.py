@@ -15,6 +15,7 @@ __all__ = [
     "physical",
     "pick",
     "pick_all",
+    "pick_behavior",
     "unit_spike_times",
 ]
 
@@ -121,6 +122,59 @@ def pick_all(recording: xr.DataTree | xr.Dataset, kind: str) -> dict[str, xr.Dat
     # looked up once: there may be a thousand
     nodes = dict(node.children) or {"": node}
     return {name: child.to_dataset(inherit=False) for name, child in nodes.items()}
+
+
+def pick_behavior(recording: xr.DataTree | xr.Dataset, name: str) -> xr.Dataset:
+    """Return a behavior named by its dataset or, if one dataset alone has it, by its feature.
+
+    Parameters
+    ----------
+    recording
+        A recording, or one dataset of kind ``behavior``.
+    name
+        Of a dataset, with all its features, or of one feature. Datasets go first.
+
+    Returns
+    -------
+    xr.Dataset
+        Kind ``behavior``, dims ``(time, feature)``.
+
+    Raises
+    ------
+    EmptySelectionError
+        If there is no behavior, or none of that name; lists what there is.
+    DataError
+        If several datasets have the feature.
+
+    Examples
+    --------
+    >>> from neurodyn import recording as build
+    >>> hand = build.behavior([[0.0, 1.0]], sampling_rate=100.0, feature=["x", "y"])
+    >>> pick_behavior(build.recording({"behavior": {"hand": hand}}), "y").sizes["feature"]
+    1
+    """
+    children = pick_all(recording, "behavior")
+    if not children:
+        return pick(recording, "behavior")
+    # a single one answers to the name that it has in its file, as in pick
+    named = {ds.attrs.get("name"): ds for ds in children.values()} if len(children) == 1 else {}
+    found = children.get(name, named.get(name))
+    if found is not None:
+        return found
+    owners = [child for child, ds in children.items() if name in ds["feature"].values.tolist()]
+    if len(owners) > 1:
+        raise DataError(
+            f"several behaviors have a feature {name!r}",
+            found=", ".join(owners),
+            hint=f"name one of them, for example {owners[0]!r}, or leave the others out",
+        )
+    if not owners:
+        features = [str(label) for ds in children.values() for label in ds["feature"].values]
+        known = {*filter(None, [*children, *map(str, filter(None, named))]), *features}
+        raise EmptySelectionError(
+            f"no behavior or feature of name {name!r}", hint=suggest(name, known)
+        )
+    return children[owners[0]].sel(feature=[name])
 
 
 def masked_counts(counts: xr.Dataset) -> xr.DataArray:

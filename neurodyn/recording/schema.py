@@ -51,6 +51,8 @@ KINDS: dict[str, KindRule] = {
         variables={
             "spike_time": _rule("spike", FLOAT),
             "row_size": _rule("unit", INTEGER),
+            # of calcium events, for example
+            "amplitude": _rule("spike", FLOAT, required=False),
             "obs_start": _rule("obs_interval", FLOAT, required=False),
             "obs_stop": _rule("obs_interval", FLOAT, required=False),
             "obs_row_size": _rule("unit", INTEGER, required=False),
