@@ -1,15 +1,18 @@
-"""Linear decoding of behavior: R² and ridge regression with a cross-validated penalty."""
+"""Decoding of behavior: R², correlation, and ridge regression with a cross-validated penalty."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurodyn.errors import DataError, DegenerateInputError
+from neurodyn.errors import ConfigError, DataError, DegenerateInputError, EmptySelectionError
+from neurodyn.metrics.intervals import trial_interval
+from neurodyn.recording import results
 
-__all__ = ["ALPHAS", "Decoder", "decode", "fit_ridge", "r2", "r2_per_output"]
+__all__ = ["ALPHAS", "Decoder", "decode", "decoding_scores", "fit_ridge", "r2", "r2_per_output"]
 
 FloatArray = NDArray[np.float64]
 N_FOLDS = 5
@@ -179,6 +182,117 @@ def fit_ridge(
     centred = _Moments.of(x - x_mean, y - y_mean)
     weight, intercept = next(iter(_solve(centred, (alpha,))))
     return Decoder(weight, intercept + y_mean - x_mean @ weight, float(alpha))
+
+
+def decoding_scores(
+    result: xr.Dataset,
+    *,
+    block: float = 10.0,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return correlation and R² of decoded features, with intervals from blocks of time.
+
+    Instants close in time are not independent: whole blocks are resampled with replacement.
+    Instants whose truth or prediction is NaN are not scored.
+
+    Parameters
+    ----------
+    result
+        ``predicted(time, feature)`` and ``true(time, feature)``.
+    block
+        Length of the blocks [s]; longer than behavior and errors stay alike.
+    n_resamples, level, seed
+        As in :func:`neurodyn.metrics.intervals.trial_interval`.
+
+    Returns
+    -------
+    xr.Dataset
+        Kind ``results``: ``r(feature)``, Pearson's, NaN where the prediction is constant,
+        ``r2(feature)``, their bounds ``r_low``, ``r_high``, ``r2_low``, ``r2_high``, and
+        ``n_instants(feature)``.
+
+    Raises
+    ------
+    DataError
+        If a variable is missing.
+    ConfigError
+        If ``block``, ``level`` or ``n_resamples`` is out of range.
+    EmptySelectionError, DegenerateInputError
+        If a feature is known at no instant, or in one block alone, or is constant.
+
+    Examples
+    --------
+    >>> true = xr.DataArray(np.sin(np.arange(100.0))[:, None], dims=("time", "feature"))
+    >>> true = true.assign_coords(time=np.arange(100.0), feature=["x"])
+    >>> decoding_scores(results({"true": true, "predicted": 0.5 * true}))["r2"].values.round(2)
+    array([0.75])
+    """
+    _refuse_unscorable(result, block)
+    pair = [result[name].transpose("time", "feature").values for name in ("true", "predicted")]
+    number = np.floor(result["time"].values / block)
+    settings = {"n_resamples": n_resamples, "level": level, "seed": seed}
+    rows = [
+        _feature_scores(str(label), true, predicted, number, **settings)
+        for label, true, predicted in zip(result["feature"].values, pair[0].T, pair[1].T)
+    ]
+    scores = {name: ("feature", np.array([row[name] for row in rows])) for name in rows[0]}
+    return results(scores, {"feature": result["feature"].variable}, block=block, level=level)
+
+
+def _refuse_unscorable(result: xr.Dataset, block: float) -> None:
+    missing = [name for name in ("true", "predicted") if name not in result]
+    if missing:
+        raise DataError(
+            "decoding cannot be scored",
+            found=f"variables {', '.join(map(str, result.data_vars))}",
+            expected="true and predicted",
+        )
+    if not block > 0:
+        raise ConfigError("a block must be longer than 0 s", found=f"block={block}")
+
+
+def _feature_scores(
+    label: str, true: FloatArray, predicted: FloatArray, number: FloatArray, **settings: Any
+) -> dict[str, float]:
+    """Return the scores of one feature; ``number`` is the block of each instant."""
+    known = np.isfinite(true) & np.isfinite(predicted)
+    if not known.any():
+        raise EmptySelectionError(
+            "a feature is known at no instant", where=f"feature {label}", found=f"{true.size} NaN"
+        )
+    y, p = true[known].astype(np.float64), predicted[known].astype(np.float64)
+    if np.ptp(y) == 0.0:
+        raise DegenerateInputError("a true feature is constant", where=f"feature {label}")
+    # about the mean: squares lose nothing where a feature is far from 0
+    y, p = y - y.mean(), p - y.mean()
+    _, block = np.unique(number[known], return_inverse=True)
+    powers = (np.ones(y.size), y, p, y * y, p * p, y * p)
+    sums = np.stack([np.bincount(block, values) for values in powers])
+    found: dict[str, float] = {"n_instants": y.size}
+    for name, score in (("r", _pearson), ("r2", _r2_of_sums)):
+
+        def of_blocks(chosen: NDArray[np.int64], score: Any = score) -> float:
+            return float(score(*sums[:, chosen].sum(axis=1)))
+
+        interval = trial_interval(of_blocks, sums.shape[1], **settings)
+        bounds = {f"{name}_low": interval.low, f"{name}_high": interval.high}
+        found |= {name: interval.estimate, **bounds}
+    return found
+
+
+def _pearson(n: float, y: float, p: float, yy: float, pp: float, yp: float) -> float:
+    """Return the correlation from sums over instants, NaN where a side is constant."""
+    of_y, of_p = yy - y * y / n, pp - p * p / n
+    varies = of_y > 0.0 and of_p > 1e-12 * pp
+    return (yp - y * p / n) / float(np.sqrt(of_y * of_p)) if varies else np.nan
+
+
+def _r2_of_sums(n: float, y: float, p: float, yy: float, pp: float, yp: float) -> float:
+    """Return R² from sums over instants, NaN where the truth is constant."""
+    of_y = yy - y * y / n
+    return 1.0 - (yy - 2.0 * yp + pp) / of_y if of_y > 0.0 else np.nan
 
 
 class _Moments(NamedTuple):

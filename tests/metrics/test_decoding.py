@@ -6,14 +6,17 @@ import warnings
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 
-from neurodyn.errors import DataError, DegenerateInputError
+from neurodyn.errors import ConfigError, DataError, DegenerateInputError, EmptySelectionError
 from neurodyn.metrics import decode, fit_ridge, r2, r2_per_output
+from neurodyn.metrics.decoding import decoding_scores
+from neurodyn.recording import results
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -122,3 +125,77 @@ def test_faults_are_named():
     gap[5, 1] = np.nan
     with pytest.raises(DataError, match=r"evaluation inputs are NaN[\s\S]*1 of 40"):
         decode(x, y, gap, y)
+
+
+def result_of(true, predicted, step=0.5):
+    time = step * np.arange(len(true))
+    features = [f"f{number}" for number in range(true.shape[1])]
+    variables = {"true": (("time", "feature"), true), "predicted": (("time", "feature"), predicted)}
+    return results(variables, {"time": time, "feature": features})
+
+
+def test_decoding_scores_equal_numpy_and_scikit_learn():
+    rng = np.random.default_rng(6)
+    true = rng.normal(size=(400, 3)) + 1e4
+    predicted = 0.5 * (true - 1e4) + 1e4 + rng.normal(size=true.shape)
+    true[::7, 0] = predicted[5::11, 1] = np.nan
+    found = decoding_scores(result_of(true, predicted))
+    for number in range(3):
+        known = np.isfinite(true[:, number]) & np.isfinite(predicted[:, number])
+        y, p = true[known, number], predicted[known, number]
+        assert found["r"].values[number] == pytest.approx(np.corrcoef(y, p)[0, 1], abs=1e-9)
+        assert found["r2"].values[number] == pytest.approx(r2_score(y, p), abs=1e-9)
+        assert found["n_instants"].values[number] == known.sum()
+    assert (found["r_low"] < found["r"]).all()
+    assert (found["r2"] < found["r2_high"]).all()
+    xr.testing.assert_identical(found, decoding_scores(result_of(true, predicted)))
+
+
+def test_longer_blocks_give_wider_intervals_of_slow_behavior():
+    rng = np.random.default_rng(7)
+    slow = np.repeat(rng.normal(size=(2, 100)), 40, axis=1)
+    result = result_of(slow[:1].T, (slow[0] + slow[1])[:, None], step=0.1)
+    width = {
+        block: float((scores["r_high"] - scores["r_low"]).item())
+        for block in (0.1, 4.0)
+        for scores in [decoding_scores(result, block=block)]
+    }
+    # 100 values, each for 40 instants
+    assert width[4.0] > 4 * width[0.1]
+
+
+def test_intervals_of_decoding_cover_the_truth():
+    rng = np.random.default_rng(8)
+    covered = 0
+    for seed in range(60):
+        true = rng.normal(size=(200, 1))
+        found = decoding_scores(
+            result_of(true, 0.6 * true + 0.8 * rng.normal(size=true.shape), step=1.0),
+            block=4.0,
+            n_resamples=200,
+            seed=seed,
+        )
+        covered += bool(found["r_low"].item() <= 0.6 <= found["r_high"].item())
+    assert 50 <= covered <= 60
+
+
+def test_constant_predictions_have_no_correlation():
+    true = np.arange(40.0)[:, None]
+    found = decoding_scores(result_of(true, np.full(true.shape, 19.5)))
+    assert np.isnan(found["r"].item())
+    assert np.isnan(found["r_low"].item())
+    assert found["r2"].item() == pytest.approx(0.0)
+
+
+def test_decoding_that_cannot_be_scored_is_named():
+    true = np.arange(40.0)[:, None]
+    with pytest.raises(DataError, match=r"cannot be scored[\s\S]*variables true"):
+        decoding_scores(result_of(true, true).drop_vars("predicted"))
+    with pytest.raises(ConfigError, match=r"longer than 0 s[\s\S]*block=0.0"):
+        decoding_scores(result_of(true, true), block=0.0)
+    with pytest.raises(EmptySelectionError, match=r"known at no instant \(at feature f0\)"):
+        decoding_scores(result_of(true, true * np.nan))
+    with pytest.raises(DegenerateInputError, match=r"true feature is constant \(at feature f0\)"):
+        decoding_scores(result_of(0 * true, true))
+    with pytest.raises(DegenerateInputError, match="two trials"):
+        decoding_scores(result_of(true, true), block=100.0)
