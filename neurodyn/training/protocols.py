@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn.windows.samplers import BatchSampler
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Batch", "Objective", "Progress", "Source"]
+__all__ = ["Batch", "Objective", "OrderedSource", "Progress", "Source"]
 
 Batch: TypeAlias = "dict[str, Tensor]"
 
@@ -54,6 +56,15 @@ class Source(Protocol):
 
     def gather(self, index: NDArray[np.int64]) -> Batch:
         """Return the windows ``index`` as tensors whose first dimension is the batch."""
+        ...
+
+
+@runtime_checkable
+class OrderedSource(Source, Protocol):
+    """Windows that say themselves in which order they are seen."""
+
+    def sampler(self, batch_size: int, seed: int) -> BatchSampler:
+        """Return the order of the windows in training."""
         ...
 
 

@@ -17,7 +17,7 @@ from neurodyn.provenance import versions
 from neurodyn.training.averaging import WeightAverage
 from neurodyn.training.checkpoint import Checkpoint
 from neurodyn.training.config import TrainingConfig
-from neurodyn.training.protocols import Source
+from neurodyn.training.protocols import OrderedSource, Source
 from neurodyn.training.schedules import Monitor
 from neurodyn.windows.samplers import BatchSampler
 
@@ -65,7 +65,10 @@ class TrainingState:
         source: Source,
     ) -> None:
         self.network, self.optimizer = network, optimizer
-        self.sampler = BatchSampler(len(source), training.batch_size, training.seed)
+        if isinstance(source, OrderedSource):
+            self.sampler = source.sampler(training.batch_size, training.seed)
+        else:
+            self.sampler = BatchSampler(len(source), training.batch_size, training.seed)
         self.monitor = Monitor(training)
         decay = training.ema_decay
         self.average = None if decay is None else WeightAverage(network, decay)
