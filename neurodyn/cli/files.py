@@ -1,4 +1,4 @@
-"""Verbs over files: info, check, convert."""
+"""Verbs over files: info, check, convert, unpickle."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import typer
 
 from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit, table, to_text
 
-__all__ = ["check", "convert", "info", "register"]
+__all__ = ["check", "convert", "info", "register", "unpickle"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    for verb in (info, check, convert):
+    for verb in (info, check, convert, unpickle):
         app.command()(verb)
 
 
@@ -71,3 +71,20 @@ def convert(source: Path, target: Path, on_bad: OnBad = ON_BAD) -> None:
     from neurodyn.io.convert import convert as convert_file
 
     typer.echo(f"wrote {convert_file(source, target, on_bad=on_bad)}")
+
+
+def unpickle(source: Path, target: Path, as_json: bool = JSON_OPTION) -> None:
+    """Convert a pickle of arrays to .npz, .npy or a folder, in a sandbox.
+
+    Nothing in the pickle is run; ends with 4 if it asks for anything but arrays, numbers, text,
+    lists and dictionaries.
+
+    Example: neurodyn unpickle spikes.pkl session.npz
+    """
+    from neurodyn.io.unpickle import unpickle_to_arrays
+
+    found = unpickle_to_arrays(source, target)
+    rows = [(name, " x ".join(map(str, shape)) or "1") for name, shape in found.shapes.items()]
+    rows += [(name, "left out: nothing in it") for name in found.left_out]
+    values = {"target": found.path, "shapes": found.shapes, "left_out": found.left_out}
+    emit(values, f"wrote {found.path}\n{table(rows, ('array', 'shape'))}", as_json)

@@ -266,6 +266,12 @@ def _is_roi_table(path: Path, head: bytes) -> bool:
     return is_roi_table(path)
 
 
+def _is_neuroformer(path: Path, head: bytes) -> bool:
+    from neurodyn.io.neuroformer_files import is_neuroformer
+
+    return is_neuroformer(path, head)
+
+
 def _has_root_attr(path: Path, head: bytes, name: str) -> bool:
     if not head.startswith(HDF5_SIGNATURE):
         return False
@@ -389,5 +395,15 @@ register(
         "neurodyn.io.mne:load_meeg",
         _is_meeg,
         "neurodyn.io.mne:check_meeg",
+    )
+)
+register(
+    Format(
+        "Neuroformer arrays",
+        (),
+        "neurodyn.io.neuroformer_files:open_neuroformer",
+        "neurodyn.io.neuroformer_files:load_neuroformer",
+        _is_neuroformer,
+        "neurodyn.io.neuroformer_files:check_neuroformer",
     )
 )
