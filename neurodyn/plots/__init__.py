@@ -19,9 +19,12 @@ from neurodyn.plots.connectomes import (
     component_panel,
     time_factor,
 )
+from neurodyn.plots.couplings import coupling_matrix, coupling_roc
+from neurodyn.plots.decoding import decoded_traces, few_shot_curve
 from neurodyn.plots.dynamics import dispersion, latents
 from neurodyn.plots.embed import Drawing
 from neurodyn.plots.factorisations import rank_scan, restart_errors
+from neurodyn.plots.generation import generation_statistics, psth_pair, raster_pair
 from neurodyn.plots.growth import growth
 from neurodyn.plots.rates import psth, raster, rates
 from neurodyn.plots.runs import scores, training_curves
@@ -39,16 +42,23 @@ __all__ = [
     "component_graph",
     "component_panel",
     "connectivity_circle",
+    "coupling_matrix",
+    "coupling_roc",
+    "decoded_traces",
     "dispersion",
     "embedding_matrix",
+    "few_shot_curve",
+    "generation_statistics",
     "glass_brain",
     "glass_connectome",
     "graph_strip",
     "growth",
     "latents",
     "psth",
+    "psth_pair",
     "rank_scan",
     "raster",
+    "raster_pair",
     "rates",
     "reconstruction",
     "restart_errors",

@@ -16,7 +16,15 @@ from neurodyn.errors import CorruptFileError, EmptySelectionError
 from neurodyn.provenance import history
 from neurodyn.training.history import read_history
 
-OTHERS = ("rank_scan", "stages", "stimuli")
+OTHERS = (
+    "rank_scan",
+    "stages",
+    "stimuli",
+    "recorded",
+    "generated",
+    "decoded",
+    "connectivity",
+)
 
 __all__ = ["Run", "merge_results", "read_run"]
 
@@ -31,7 +39,7 @@ class Run:
     history: Sequence[Mapping[str, Any]]
     manifest: Mapping[str, Any]
     config: str
-    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> str:

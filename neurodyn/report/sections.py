@@ -17,6 +17,7 @@ from neurodyn.plots import Drawing
 from neurodyn.provenance import history
 from neurodyn.report.brainmae import brainmae_sections
 from neurodyn.report.connectome import connectome_sections
+from neurodyn.report.neuroformer import neuroformer_sections
 from neurodyn.report.parts import Section, Table
 from neurodyn.report.run import Run
 
@@ -44,7 +45,8 @@ def sections_of(run: Run, *, question: str | None, notes: Sequence[str]) -> list
         _data(run, notes),
         _scores(run),
         *connectome_sections(run),
-        *brainmae_sections(run),
+        # both tell of decoding: a run is of one of them
+        *(neuroformer_sections(run.others, run.metrics) or brainmae_sections(run)),
         _training(run),
         _rates(run),
         _latents(run),
@@ -55,6 +57,11 @@ def sections_of(run: Run, *, question: str | None, notes: Sequence[str]) -> list
 
 
 def _asked(run: Run, question: str | None) -> Section:
+    if question is None and ("likelihood" in run.metrics or "generated" in run.others):
+        question = (
+            "How much of the spikes does the past tell, and do spikes that the model generates by"
+            " itself look like recorded ones?"
+        )
     if question is None and "rate" in run.results:
         sizes = run.results["rate"].sizes
         n_held_out = int(run.results["held_out"].sum()) if "held_out" in run.results.coords else 0
@@ -149,7 +156,7 @@ def _scores(run: Run) -> Section | None:
 def _training(run: Run) -> Section | None:
     quantities = [
         name
-        for name in ("loss", "nll", "co_bps")
+        for name in ("loss", "nll", "co_bps", "bits_per_spike")
         if any(isinstance(row.get(name), int | float) for row in run.history)
     ]
     if not quantities:
@@ -167,7 +174,7 @@ def _training(run: Run) -> Section | None:
 
 def _rates(run: Run) -> Section | None:
     results = run.results
-    if "rate" not in results:
+    if "rate" not in results or "trial" not in results.dims:
         return None
     reference = results["true_rate"] if "true_rate" in results else results["rate"]
     trial = results["trial"].values[reference.sum(["time", "unit"]).values.argmax()]
@@ -194,7 +201,7 @@ def _rates(run: Run) -> Section | None:
 
 
 def _latents(run: Run) -> Section | None:
-    if "latent" not in run.results or run.results.sizes["factor"] < 3:
+    if "latent" not in run.results or run.results.sizes.get("factor", 0) < 3:
         return None
     drawing = Drawing(
         lambda figure: plots.latents(run.results, ax=figure.add_subplot(projection="3d")),
