@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neurodyn.models.langevinflow.estimator import (
         LangevinFlowEstimator as LangevinFlowEstimator,
     )
+    from neurodyn.models.neuroformer.estimator import Neuroformer as Neuroformer
     from neurodyn.models.registry import available as available
     from neurodyn.models.registry import create as create
     from neurodyn.models.registry import load as load
@@ -38,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "context": ["DataContext"],
         "cross_validation": ["cross_validate"],
         "langevinflow.estimator": ["LangevinFlowEstimator"],
+        "neuroformer.estimator": ["Neuroformer"],
         "registry": ["available", "create", "load"],
         "sklearn_adapter": ["as_sklearn"],
         "tuning": ["tune"],

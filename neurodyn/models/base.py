@@ -69,7 +69,7 @@ class Estimator(ABC, Generic[C]):
     name: ClassVar[str]
     """Name in :mod:`neurodyn.models.registry`."""
     data_kind: ClassVar[str]
-    """Kind of recording that it takes: ``counts``, ``signal`` or ``bold``."""
+    """Kind of recording that it takes: ``counts``, ``spikes``, ``signal`` or ``bold``."""
     config_class: ClassVar[type[Any]]
     search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values that :func:`neurodyn.models.tuning.tune` draws from, by setting."""

@@ -20,6 +20,7 @@ ESTIMATORS: Mapping[str, str] = {
     "brainmae": "neurodyn.models.brainmae.estimator:BrainMAE",
     "brainmae_decoder": "neurodyn.models.brainmae.finetune:BrainMAEDecoder",
     "connectome": "neurodyn.models.connectome.estimator:DynamicConnectome",
+    "neuroformer": "neurodyn.models.neuroformer.estimator:Neuroformer",
     "langevinflow": "neurodyn.models.langevinflow.estimator:LangevinFlowEstimator",
 }
 """Names and where the classes are."""

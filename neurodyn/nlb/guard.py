@@ -43,7 +43,8 @@ def refuse_evaluation(data: xr.Dataset | xr.DataTree) -> None:
     )
     for ds in nodes:
         roles = {str(ds.attrs.get("role", "training"))}
-        if "role" in ds.coords:
+        # units may have roles too, of another kind
+        if "role" in ds.coords and set(ds["role"].dims) <= {"trial"}:
             roles |= set(map(str, np.atleast_1d(ds["role"].values)))
         if roles != {"training"}:
             raise LeakageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -216,10 +217,13 @@ def _identity(network: nn.Module, training: TrainingConfig, source: Source) -> d
         name: f"{tuple(tensor.shape)} {tensor.dtype}"
         for name, tensor in network.state_dict().items()
     }
+    # what a loss weighs and drops shows in no tensor
+    config = getattr(network, "config", None)
     return {
         "format": _FORMAT,
         "data": fingerprint(source),
         "network": weights,
+        "settings": to_dict(config) if is_dataclass(config) else {},
         "training": settings,
     }
 

@@ -15,6 +15,7 @@ from neurodyn.models.checks import (
     example_for,
     is_trained,
 )
+from neurodyn.models.neuroformer.config import BehaviorTarget, Stage
 from neurodyn.training import TrainingConfig
 
 TINY_MAE = {
@@ -36,6 +37,16 @@ SMALL = {
     "brainmae": TINY_MAE,
     "brainmae_decoder": {f"network__{name}": value for name, value in TINY_MAE.items()},
     "connectome": {"rank": 2, "factorisation__n_restarts": 2},
+    "neuroformer": {
+        "bin_size": 0.025,
+        "window": 0.1,
+        "past": 0.1,
+        "size": 16,
+        "n_heads": 2,
+        "mlp_ratio": 1,
+        "stages": (Stage(source="self"), Stage(source="past")),
+        "targets": (BehaviorTarget(name="wave"),),
+    },
     "langevinflow": {"n_groups": 1, "n_sites": 4, "encoder_size": 4, "n_samples": 2},
 }
 PUBLISHED = {"mode": "ccn2025", "potential": "ccn2025", "encoder_size": 4, "n_samples": 2}

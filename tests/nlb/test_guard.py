@@ -62,6 +62,10 @@ def test_single_marked_trials_are_refused(made):
         refuse_evaluation(data.assign_coords(role=("trial", roles)))
 
 
+def test_roles_of_units_are_no_roles_of_data():
+    refuse_evaluation(xr.Dataset(coords={"role": ("unit", ["hub", "other"])}))
+
+
 def test_unmarked_data_pass():
     refuse_evaluation(counts(np.ones((2, 2)), bin_size=0.02))
 

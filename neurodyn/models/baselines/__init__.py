@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from neurodyn.models.baselines.behavior_decoding import decoding_instants as decoding_instants
+    from neurodyn.models.baselines.behavior_decoding import (
+        fit_behavior_decoder as fit_behavior_decoder,
+    )
+    from neurodyn.models.baselines.behavior_decoding import predict_behavior as predict_behavior
+    from neurodyn.models.baselines.behavior_decoding_config import (
+        BehaviorDecodingConfig as BehaviorDecodingConfig,
+    )
     from neurodyn.models.baselines.conditional_gaussian import conditional_mean as conditional_mean
     from neurodyn.models.baselines.conditional_gaussian import (
         gaussian_masked_r2 as gaussian_masked_r2,
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "behavior_decoding": ["decoding_instants", "fit_behavior_decoder", "predict_behavior"],
+        "behavior_decoding_config": ["BehaviorDecodingConfig"],
         "conditional_gaussian": ["conditional_mean", "gaussian_masked_r2", "group_covariance"],
         "connectivity_linear": ["connectivity_scores", "fisher_z_connectivity"],
         "history_glm": [

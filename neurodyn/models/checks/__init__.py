@@ -20,6 +20,7 @@ from neurodyn.models.checks.case import Case, CheckFailedError, is_trained
 from neurodyn.models.checks.counts import OF_COUNTS, example_counts
 from neurodyn.models.checks.general import GENERAL
 from neurodyn.models.checks.labelled_bold import OF_LABELLED_BOLD, example_labelled_bold
+from neurodyn.models.checks.spikes import OF_SPIKES, example_spikes
 from neurodyn.models.checks.traces import OF_TRACES, example_traces
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "example_counts",
     "example_for",
     "example_labelled_bold",
+    "example_spikes",
     "example_traces",
     "is_trained",
 ]
@@ -38,6 +40,7 @@ _BY_KIND: Mapping[str, tuple[Mapping[str, Callable[[Case], None]], Callable[[], 
     "counts": (OF_COUNTS, example_counts),
     "signal": (OF_TRACES, example_traces),
     "bold": (OF_BOLD, example_bold),
+    "spikes": (OF_SPIKES, example_spikes),
     "labelled_bold": (OF_LABELLED_BOLD, example_labelled_bold),
 }
 

@@ -1,4 +1,4 @@
-"""Alignment of spikes with what was seen and done, before they read each other."""
+"""Alignment of spikes with what was seen and done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 __all__ = ["ContrastiveAlignment"]
 
-START_TEMPERATURE = 0.2
+START_TEMPERATURE, PUBLISHED_TEMPERATURE = 0.2, 0.5
 # Sharper similarities than this make one pair the whole loss.
 LOWEST_TEMPERATURE = 0.01
 
@@ -30,11 +30,12 @@ class ContrastiveAlignment(nn.Module):
         Features of what is aligned.
     names
         Of the modalities; all pairs are aligned.
+    one_way
+        The first term alone, not halved, at the fixed temperature 0.5: a published quirk.
 
     References
     ----------
-    Radford et al., arXiv 2103.00020. Neuroformer aligns in one direction, at a fixed temperature
-    and after fusion, where spikes already contain the stimulus; this does not.
+    Radford et al., arXiv 2103.00020.
 
     Examples
     --------
@@ -45,10 +46,14 @@ class ContrastiveAlignment(nn.Module):
     torch.Size([])
     """
 
-    def __init__(self, size: int, names: Iterable[str]) -> None:
+    def __init__(self, size: int, names: Iterable[str], *, one_way: bool = False) -> None:
         super().__init__()
         self.project = nn.ModuleDict({name: nn.Linear(size, size, bias=False) for name in names})
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(START_TEMPERATURE)))
+        self.one_way = one_way
+        temperature = PUBLISHED_TEMPERATURE if one_way else START_TEMPERATURE
+        self.log_temperature = nn.Parameter(
+            torch.tensor(math.log(temperature)), requires_grad=not one_way
+        )
 
     def forward(
         self,
@@ -82,6 +87,7 @@ class ContrastiveAlignment(nn.Module):
                 hidden = hidden | (alike & ~own)
             score = score.masked_fill(hidden, -torch.inf)
             right = score.diagonal()
-            loss = (score.logsumexp(0) + score.logsumexp(1)) / 2 - right
+            each = score.logsumexp(1)
+            loss = (each if self.one_way else (score.logsumexp(0) + each) / 2) - right
             losses.append((loss * both).sum() / both.sum().clamp_min(1))
         return torch.stack(losses).mean()

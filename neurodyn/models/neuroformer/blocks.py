@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 __all__ = ["Attention", "Block", "Context", "GrowingKeys", "KeysValues"]
+
+# Tokens that fit into the memory of keys at first.
+FIRST_CAPACITY = 8
 
 
 class Context(NamedTuple):
@@ -43,15 +47,16 @@ class KeysValues(NamedTuple):
     known: Tensor | None = None
 
     def select(self, row: Tensor) -> KeysValues:
-        """Return those of some rows of the batch; shared ones stay as they are."""
+        """Return those of some rows of the batch, contiguous; shared ones stay as they are."""
         if len(self.key) == 1:
             return self
-        known = None if self.known is None else self.known[row]
-        return KeysValues(self.key[row], self.value[row], known)
+        # not key[row], which is slower, forward and backward, and keeps the strides of a view
+        known = None if self.known is None else self.known.index_select(0, row)
+        return KeysValues(self.key.index_select(0, row), self.value.index_select(0, row), known)
 
 
 class GrowingKeys:
-    """Keys and values of tokens so far, in memory that is set aside once.
+    """Keys and values of tokens so far, in memory that doubles when it is full.
 
     Parameters
     ----------
@@ -70,20 +75,32 @@ class GrowingKeys:
     def __init__(
         self, n_rows: int, n_heads: int, n_tokens: int, head_size: int, like: Tensor
     ) -> None:
-        self._memory = like.new_empty(2, n_rows, n_heads, n_tokens, head_size)
-        self.n_filled = 0
+        # what is read lies close together: memory for all tokens at once is slower to read
+        capacity = min(n_tokens, FIRST_CAPACITY)
+        self._memory = like.new_empty(2, n_rows, n_heads, capacity, head_size)
+        self._n_tokens, self.n_filled = n_tokens, 0
 
     def add(self, new: KeysValues) -> KeysValues:
         """Add tokens and return all so far."""
-        stop = self.n_filled + new.key.shape[2]
-        self._memory[0, :, :, self.n_filled : stop] = new.key
-        self._memory[1, :, :, self.n_filled : stop] = new.value
+        start, stop = self.n_filled, self.n_filled + new.key.shape[2]
+        capacity = self._memory.shape[3]
+        if stop > capacity:
+            more = max(min(2 * capacity, self._n_tokens), stop) - capacity
+            self._memory = functional.pad(self._memory, (0, 0, 0, more))
+        key, value = self._memory[:, :, :, :stop].unbind(0)
+        key[:, :, start:], value[:, :, start:] = new.key, new.value
         self.n_filled = stop
-        return KeysValues(self._memory[0, :, :, :stop], self._memory[1, :, :, :stop])
+        return KeysValues(key, value)
 
     def select(self, row: Tensor) -> None:
         """Keep only some rows of the batch."""
-        self._memory = self._memory[:, row]
+        self._memory = self._memory.index_select(1, row)
+
+    def branch(self, row: Tensor) -> GrowingKeys:
+        """Return a copy of some rows, which grows by itself."""
+        other = copy(self)
+        other.select(row)
+        return other
 
 
 class Attention(nn.Module):
@@ -141,21 +158,35 @@ class Attention(nn.Module):
         if shared:
             # queries of all windows side by side: what they share is read once
             query = query.transpose(0, 1).flatten(1, 2)[None]
-        mixed = functional.scaled_dot_product_attention(
-            query,
-            read.key,
-            read.value,
-            attn_mask=read.known,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=causal,
-        )
+        share = self.dropout if self.training else 0.0
+        if share and query.is_cpu:
+            # torch would hold the weights too and take longer
+            mixed = _dropped(_weights(query, read, causal), share) @ read.value
+        else:
+            mixed = functional.scaled_dot_product_attention(
+                query,
+                read.key,
+                read.value,
+                attn_mask=read.known,
+                dropout_p=share,
+                is_causal=causal,
+            )
         if shared:
             mixed = mixed.reshape(self.n_heads, n_rows, -1, mixed.shape[-1]).transpose(0, 1)
         found: Tensor = self.mix(mixed.transpose(1, 2).flatten(2))
         return found
 
+    def weights(
+        self, token: Tensor, time: Tensor, read: KeysValues, *, causal: bool = False
+    ) -> Tensor:
+        """Return how :meth:`forward` weighs what is read, (batch, head, token, read token)."""
+        query = self._rotate(self._heads(self.query(token)), time)
+        return _weights(query, read, causal)
+
     def _heads(self, feature: Tensor) -> Tensor:
-        return feature.view(*feature.shape[:2], self.n_heads, -1).transpose(1, 2)
+        n_rows, n_tokens, size = feature.shape
+        parts = feature.view(n_rows, n_tokens, self.n_heads, size // self.n_heads)
+        return parts.transpose(1, 2)
 
     def _rotate(self, feature: Tensor, time: Tensor) -> Tensor:
         if self.rates is None:
@@ -199,7 +230,7 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(
             nn.Linear(size, hidden_size), nn.GELU(), nn.Linear(hidden_size, size)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(
         self,
@@ -223,9 +254,7 @@ class Block(nn.Module):
         normed = self.attention_norm(token)
         if read is None:
             read = self.attention.project(normed, time, known)
-        token = token + self.dropout(self.attention(normed, time, read, causal=causal))
-        added: Tensor = token + self.dropout(self.perceptron(self.perceptron_norm(token)))
-        return added
+        return self._added(token, self.attention(normed, time, read, causal=causal))
 
     def read(self, context: Context) -> KeysValues:
         """Return keys and values of a context, one row for each window."""
@@ -234,6 +263,35 @@ class Block(nn.Module):
 
     def step(self, token: Tensor, time: Tensor, grown: GrowingKeys) -> Tensor:
         """Return the newest token, (batch, 1, feature), which reads all before; it is added."""
-        new = self.attention.project(self.attention_norm(token), time)
-        newest: Tensor = self(token, time, grown.add(new))
-        return newest
+        normed = self.attention_norm(token)
+        read = grown.add(self.attention.project(normed, time))
+        return self._added(token, self.attention(normed, time, read))
+
+    def _added(self, token: Tensor, found: Tensor) -> Tensor:
+        """Return tokens with what attention found and what the perceptron makes of both."""
+        share = self.dropout if self.training else 0.0
+        token = token + _dropped(found, share)
+        return token + _dropped(self.perceptron(self.perceptron_norm(token)), share)
+
+
+def _weights(query: Tensor, read: KeysValues, causal: bool) -> Tensor:
+    score = query @ read.key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    if read.known is not None:
+        score = score.masked_fill(~read.known, -torch.inf)
+    if causal:
+        later = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).triu(1)
+        score = score.masked_fill(later, -torch.inf)
+    weights: Tensor = score.softmax(-1)
+    return weights
+
+
+def _dropped(feature: Tensor, share: float) -> Tensor:
+    """Return features with a share of them set to 0 at random, and the others larger for it."""
+    if not share:
+        return feature
+    if not feature.is_cpu:
+        return functional.dropout(feature, share)
+    # on a CPU torch's own draws take twice as long
+    kept = torch.rand_like(feature).ge_(share)
+    scaled: Tensor = feature * kept.div_(1 - share)
+    return scaled

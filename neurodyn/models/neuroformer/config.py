@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from neurodyn.errors import ConfigError, one_of
+from neurodyn.models.neuroformer.published_quirks import PublishedQuirks
 
 __all__ = [
     "BehaviorInput",
@@ -21,6 +23,11 @@ SOURCES = ("self", "past", "stimulus", "behavior")
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_time(value: Any, least: float = 0.0) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0 and value >= least
 
 
 def _check(name: str, value: object, valid: bool, expected: str) -> None:
@@ -69,6 +76,8 @@ class StimulusInput:
 
     Parameters
     ----------
+    name
+        Of the signal in the data; not needed if there is one.
     kind
         ``"video"``: frames (channel, height, width) through a convolution over time and space,
         which cuts patches where stride and kernel are equal. ``"features"``: channels.
@@ -88,6 +97,7 @@ class StimulusInput:
     'start'
     """
 
+    name: str | None = None
     kind: Literal["video", "features"] = "video"
     window: float = 0.2
     until: Literal["start", "stop"] = "start"
@@ -98,7 +108,7 @@ class StimulusInput:
     def __post_init__(self) -> None:
         one_of("kind", self.kind, ("video", "features"))
         one_of("until", self.until, ("start", "stop"))
-        _check("window", self.window, self.window > 0, "seconds above 0")
+        _check("window", self.window, _is_time(self.window), "seconds above 0")
         for name in ("kernel", "stride"):
             value = getattr(self, name)
             valid = len(value) == 3 and all(_is_size(item) for item in value)
@@ -132,17 +142,20 @@ class BehaviorInput:
 
     def __post_init__(self) -> None:
         one_of("until", self.until, ("start", "stop"))
-        _check("window", self.window, self.window > 0, "seconds above 0")
+        _check("window", self.window, _is_time(self.window), "seconds above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviorTarget:
-    """A behavior that is decoded: its last sample in the window.
+    """A behavior that is decoded: its last sample before an instant of the window.
 
     Parameters
     ----------
     name
         Of the behavior in the data.
+    at
+        Where in the window the instant is: 1 is its end, so that nothing later is read; at 0.5
+        as much of what follows is read as of what precedes.
     kind
         ``"regression"``: squared error of standardised values. ``"classification"``: whole
         numbers from 0 below ``n_classes``, cross entropy.
@@ -156,11 +169,13 @@ class BehaviorTarget:
     """
 
     name: str
+    at: float = 1.0
     kind: Literal["regression", "classification"] = "regression"
     n_classes: int = 0
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, ("regression", "classification"))
+        _check("at", self.at, 0 < self.at <= 1, "above 0, at most 1")
         valid = self.kind == "regression" or self.n_classes >= 2
         _check("n_classes", self.n_classes, valid, "2 or more for classification")
 
@@ -176,6 +191,12 @@ class NeuroformerConfig:
     window, past
         Length of what is predicted and of the spikes before it that are read [s], whole numbers
         of bins.
+    stride
+        From one training window to the next [s]; a window if not given. Windows that overlap show
+        the same spikes at other places of the window. Scored windows never overlap.
+    stretches
+        Where windows lie. ``"observed"``: in what was observed of all units. ``"trials"``: in
+        trials, so that no window reads another trial.
     stages
         What is read in which order.
     stimulus, behavior
@@ -191,6 +212,8 @@ class NeuroformerConfig:
         Adds a code of the position in the sequence.
     joint_head
         The unit is drawn given the bin, p(bin) p(unit | bin); off: both from the same state.
+    n_marks
+        Levels of the amplitude of spikes, which then are calcium events, 2 or more; 0: no marks.
     canonical
         Probability is given only to tokens that the canonical order allows, which makes that of a
         sequence the probability of its counts.
@@ -200,6 +223,8 @@ class NeuroformerConfig:
         Weights of alignment and decoding beside the likelihood; 0 turns alignment off.
     contrastive_exclusion
         Windows of a batch whose stimulus is closer than this [s] are no negatives of each other.
+    quirks
+        Defects of the public code, all off.
 
     Raises
     ------
@@ -221,6 +246,8 @@ class NeuroformerConfig:
     bin_size: float = 0.01
     window: float = 0.05
     past: float = 0.15
+    stride: float | None = None
+    stretches: Literal["observed", "trials"] = "observed"
     stages: tuple[Stage, ...] = (
         Stage(source="self", n_layers=2),
         Stage(source="past", n_layers=2),
@@ -234,21 +261,29 @@ class NeuroformerConfig:
     mlp_ratio: int = 4
     time: Literal["learnt", "sinusoidal", "rotary"] = "sinusoidal"
     order: bool = True
+    n_marks: int = 0
     joint_head: bool = True
     canonical: bool = True
     dropout: float = 0.1
     contrastive_weight: float = 0.0
     contrastive_exclusion: float = 0.5
     behavior_weight: float = 1.0
+    quirks: PublishedQuirks = field(default_factory=PublishedQuirks)
 
     def __post_init__(self) -> None:
+        _check(
+            "stride", self.stride, self.stride is None or _is_time(self.stride), "seconds above 0"
+        )
+        one_of("stretches", self.stretches, ("observed", "trials"))
         one_of("time", self.time, ("learnt", "sinusoidal", "rotary"))
         for name in ("size", "n_heads", "mlp_ratio"):
             value = getattr(self, name)
             _check(name, value, _is_size(value), "a whole number, 1 or more")
-        _check("bin_size", self.bin_size, self.bin_size >= 1e-3, "at least 0.001 s")
+        marked = self.n_marks == 0 or (_is_size(self.n_marks) and self.n_marks > 1)
+        _check("n_marks", self.n_marks, marked, "0, or a whole number from 2")
+        _check("bin_size", self.bin_size, _is_time(self.bin_size, 1e-3), "at least 0.001 s")
         for name in ("window", "past"):
-            bins = getattr(self, name) / self.bin_size
+            bins = getattr(self, name) / self.bin_size if _is_time(getattr(self, name)) else 0.5
             whole = round(bins) >= 1 and abs(bins - round(bins)) < 1e-6 * bins
             _check(name, getattr(self, name), whole, f"a multiple of bin_size={self.bin_size} s")
         even = self.size % (2 * self.n_heads) == 0

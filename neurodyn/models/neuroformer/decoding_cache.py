@@ -45,3 +45,11 @@ class DecodingCache:
                 keys.select(row)
         if self.recorded is not None:
             self.recorded = self.recorded[row]
+
+    def branch(self, row: Tensor) -> DecodingCache:
+        """Return a copy that goes on from some rows, each as often as it is named."""
+        grown = [None if keys is None else keys.branch(row) for keys in self.grown]
+        other = DecodingCache(list(self.reads), grown, self.recorded, self.position)
+        other.reads = [None if read is None else read.select(row) for read in self.reads]
+        other.recorded = None if self.recorded is None else self.recorded[row]
+        return other

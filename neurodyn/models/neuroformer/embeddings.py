@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from neurodyn.models.neuroformer.config import NeuroformerConfig
+from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT
 from neurodyn.models.sinusoids import sinusoids
 
 __all__ = ["OrderCode", "TimeCode", "TokenEmbedding", "rotation_rates"]
@@ -116,14 +118,27 @@ class TokenEmbedding(nn.Module):
         nn.init.normal_(self.unit.weight, std=0.7)
         self.time = TimeCode(config)
         self.order = OrderCode(config.size) if config.order else None
+        self.mark = nn.Embedding(config.n_marks, config.size) if config.n_marks else None
 
-    def forward(self, unit: Tensor, bins: Tensor, first: int | None = None) -> Tensor:
-        """Return features (batch, token, feature) of tokens and bins (batch, token).
+    def forward(
+        self, unit: Tensor, bins: Tensor, first: int | None = None, mark: Tensor | None = None
+    ) -> Tensor:
+        """Return features (batch, token, feature).
 
-        ``first`` is the position of the first token in its sequence, None for spikes of the past,
-        which have no position.
+        Parameters
+        ----------
+        unit, bins
+            Tokens and bins, (batch, token).
+        first
+            Position of the first token in its sequence, None for spikes of the past, which have
+            no position.
+        mark
+            Levels of amplitude (batch, token), where the configuration has marks.
         """
         token: Tensor = self.unit(unit) + self.time(bins)
+        if self.mark is not None:
+            spike = (unit >= FIRST_UNIT)[..., None]
+            token = token + self.mark(cast(Tensor, mark)) * spike
         if first is None or self.order is None:
             return token
         position = torch.arange(first, first + unit.shape[1], device=unit.device)

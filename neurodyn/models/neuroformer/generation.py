@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from neurodyn.errors import ConfigError
 from neurodyn.models.neuroformer.blocks import Context
 from neurodyn.models.neuroformer.decoding_cache import DecodingCache
+from neurodyn.models.neuroformer.heads import MarkHead
 from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.tokenizer import EOS, FIRST_UNIT, PAD, SOS
 
@@ -24,10 +25,11 @@ class Sampling:
 
     Parameters
     ----------
-    bin_temperature, unit_temperature
+    bin_temperature, unit_temperature, mark_temperature
         Divide the logits; below 1 is less random.
     top_k
-        How many of the likeliest bins, and of the likeliest units, are kept; 0 keeps all.
+        How many of the likeliest bins, of the likeliest units and of the likeliest marks are kept;
+        0 keeps all.
     top_p
         Keeps the likeliest until their probability reaches this; 1 keeps all.
     max_spikes
@@ -46,6 +48,7 @@ class Sampling:
 
     bin_temperature: float = 1.0
     unit_temperature: float = 1.0
+    mark_temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     max_spikes: int = 500
@@ -54,6 +57,7 @@ class Sampling:
         ranges = {
             "bin_temperature": self.bin_temperature > 0,
             "unit_temperature": self.unit_temperature > 0,
+            "mark_temperature": self.mark_temperature > 0,
             "top_k": self.top_k >= 0,
             "top_p": 0 < self.top_p <= 1,
             "max_spikes": self.max_spikes >= 1,
@@ -72,11 +76,14 @@ class GeneratedTokens(NamedTuple):
         SOS, spikes, EOS and padding, int64 (row, token), rows by window, then by sample.
     ended
         Which rows ended by themselves, bool (row,); the others reached ``max_spikes``.
+    mark
+        Levels of amplitude, int64 (row, token), 0 of what is no spike; None without marks.
     """
 
     unit: Tensor
     bin: Tensor
     ended: Tensor
+    mark: Tensor | None = None
 
 
 def keep_likely(log_prob: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
@@ -180,7 +187,8 @@ class _Draws:
         self.sampling, self.generator = sampling, generator
         device = network.norm.weight.device
         self.unit = torch.zeros((n_rows, n_tokens + 1), dtype=torch.int64, device=device)
-        self.bins, self.unit[:, 0] = torch.zeros_like(self.unit), SOS
+        self.bins, self.mark = torch.zeros_like(self.unit), torch.zeros_like(self.unit)
+        self.unit[:, 0] = SOS
         # rows of the result that the cache holds, and which of them go on
         self.row = torch.arange(n_rows, device=device)
         self.alive = torch.ones(n_rows, dtype=torch.bool, device=device)
@@ -188,20 +196,31 @@ class _Draws:
 
     def run(self) -> GeneratedTokens:
         for position in range(1, self.n_tokens + 1):
-            before = self.unit[self.row, position - 1], self.bins[self.row, position - 1]
-            hidden = self.network.step(*before, self.cache)
-            choice = self._bin(hidden, before[1])
+            tokens = (self.unit, self.bins, self.mark)
+            unit, bins, mark = (x[self.row, position - 1] for x in tokens)
+            hidden = self.network.step(unit, bins, self.cache, mark)
+            choice = self._bin(hidden, bins)
             self._end(choice, position)
             if position == self.n_tokens or not bool(self.alive.any()):
                 break
             kept = self._compact()
-            hidden, choice, *last = (x[kept] for x in (hidden, choice, *before))
-            drawn = self._unit(hidden, choice.clamp_max(self.network.config.n_bins - 1), *last)
+            hidden, choice, unit, bins, mark = (x[kept] for x in (hidden, choice, unit, bins, mark))
+            # rows that ended are drawn too and not used
+            choice = choice.clamp_max(self.network.config.n_bins - 1)
+            drawn = self._unit(hidden, choice, unit, bins)
             row = self.row[self.alive]
             self.bins[row, position] = choice[self.alive]
             self.unit[row, position] = drawn[self.alive]
+            if self.network.head.mark is not None:
+                level = self._mark(hidden, drawn, choice, (unit, bins, mark))
+                self.mark[row, position] = level[self.alive]
+        return self._found()
+
+    def _found(self) -> GeneratedTokens:
         longest = int((self.unit != PAD).sum(1).max())
-        return GeneratedTokens(self.unit[:, :longest], self.bins[:, :longest], self.ended)
+        unit, bins, mark = (x[:, :longest] for x in (self.unit, self.bins, self.mark))
+        marked = self.network.head.mark is not None
+        return GeneratedTokens(unit, bins, self.ended, mark if marked else None)
 
     def _end(self, choice: Tensor, position: int) -> None:
         n_bins = self.network.config.n_bins
@@ -227,6 +246,13 @@ class _Draws:
         head, temperature = self.network.head, self.sampling.unit_temperature
         given = (bins, unit, previous_bin, self.cache.recorded)
         return FIRST_UNIT + self._draw(head.unit_log_prob(hidden, *given, temperature))
+
+    def _mark(
+        self, hidden: Tensor, unit: Tensor, bins: Tensor, previous: tuple[Tensor, Tensor, Tensor]
+    ) -> Tensor:
+        head = cast(MarkHead, self.network.head.mark)
+        temperature = self.sampling.mark_temperature
+        return self._draw(head(hidden, unit, bins, previous, temperature))
 
     def _draw(self, log_prob: Tensor) -> Tensor:
         kept = keep_likely(log_prob, top_k=self.sampling.top_k, top_p=self.sampling.top_p)

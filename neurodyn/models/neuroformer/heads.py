@@ -1,4 +1,4 @@
-"""Probabilities of the next spike and of the end of the window, on what can come next."""
+"""Probabilities of the next spike, its mark, and the end of the window, on what can come next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,88 @@ from torch import Tensor, nn
 from neurodyn.models.neuroformer.config import NeuroformerConfig
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
 
-__all__ = ["SpikeHead"]
+__all__ = ["MarkHead", "SpikeHead"]
+
+
+class MarkHead(nn.Module):
+    """Probability of the level of a spike's amplitude, given its bin and unit.
+
+    Where the configuration is canonical, spikes of one unit in one bin have marks in order.
+
+    Parameters
+    ----------
+    config
+        Settings, with marks.
+    n_units
+        Units of the vocabulary.
+
+    Examples
+    --------
+    >>> head = MarkHead(NeuroformerConfig(size=16, n_marks=4), 3)
+    >>> spike, before = (torch.tensor([4]), torch.tensor([2])), torch.tensor([4, 2, 1])[:, None]
+    >>> head(torch.zeros(1, 16), *spike, tuple(before)).exp()[0, 0].item()
+    0.0
+    """
+
+    def __init__(self, config: NeuroformerConfig, n_units: int) -> None:
+        super().__init__()
+        self.canonical = config.canonical
+        self.bin = nn.Embedding(config.n_bins, config.size)
+        self.unit = nn.Embedding(n_units, config.size)
+        self.norm = nn.LayerNorm(config.size)
+        self.level = nn.Linear(config.size, config.n_marks)
+        nn.init.normal_(self.level.weight, std=0.02)
+        nn.init.zeros_(self.level.bias)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        unit: Tensor,
+        bins: Tensor,
+        previous: tuple[Tensor, Tensor, Tensor],
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Return log-probabilities (..., level).
+
+        Parameters
+        ----------
+        hidden
+            States, (..., feature).
+        unit, bins
+            Token and bin of the spike, (...).
+        previous
+            Token, bin and mark of the spike before, (...) each.
+        temperature
+            Divides the logits.
+        """
+        known = hidden + self.bin(bins) + self.unit(unit - FIRST_UNIT)
+        logits = self.level(self.norm(known)).float() / temperature
+        if self.canonical:
+            same = (previous[0] == unit) & (previous[1] == bins)
+            level = torch.arange(logits.shape[-1], device=logits.device)
+            before = (level < previous[2][..., None]) & same[..., None]
+            logits = logits.masked_fill(before, -torch.inf)
+        found: Tensor = logits.log_softmax(-1)
+        return found
+
+    def log_prob(self, hidden: Tensor, unit: Tensor, bins: Tensor, mark: Tensor) -> Tensor:
+        """Return log-probabilities of the marks of sequences, (batch, token - 1), 0 of no spike.
+
+        Parameters
+        ----------
+        hidden
+            States (batch, token - 1, feature), which predict the tokens but the first.
+        unit, bins, mark
+            SOS, spikes, EOS and padding, (batch, token).
+        """
+        spike = unit[:, 1:] >= FIRST_UNIT
+        # what is no spike has no mark; any valid input keeps it finite
+        own_unit = torch.where(spike, unit[:, 1:], FIRST_UNIT)
+        own_bin, own = (torch.where(spike, x[:, 1:], 0) for x in (bins, mark))
+        previous = (unit[:, :-1], bins[:, :-1], torch.where(spike, mark[:, :-1], 0))
+        table = self(hidden, own_unit, own_bin, previous)
+        found = table.gather(-1, own[..., None])[..., 0]
+        return torch.where(spike, found, 0.0)
 
 
 class SpikeHead(nn.Module):
@@ -18,7 +99,8 @@ class SpikeHead(nn.Module):
         p(\mathrm{end} \mid h) = p(b = n_{bins} \mid h)
 
     Where the configuration is canonical, bins before the last spike's and, in its bin, units
-    before its unit have no probability: sequences in canonical order have all of it.
+    before its unit have no probability: sequences in canonical order have all of it. Marks, if
+    there are any, have a head of their own, :class:`MarkHead`, given bin and unit.
 
     Parameters
     ----------
@@ -50,6 +132,7 @@ class SpikeHead(nn.Module):
         for layer in (self.bin, self.unit):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
+        self.mark = MarkHead(config, n_units) if config.n_marks else None
 
     def bin_log_prob(
         self, hidden: Tensor, previous_bin: Tensor, temperature: float = 1.0

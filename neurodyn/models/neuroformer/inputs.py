@@ -54,7 +54,10 @@ class InputEncoder(nn.Module):
         super().__init__()
         self.names = [behavior.name for behavior in config.behavior]
         self.readers = nn.ModuleList(
-            FeatureReader(config, sizes.behavior[name]) for name in self.names
+            FeatureReader(
+                config, sizes.behavior[name], layer_norm=config.quirks.behavior_layer_norm
+            )
+            for name in self.names
         )
         self.behavior = ContextEncoder(config) if self.names else None
         if self.names:

@@ -66,6 +66,9 @@ class FeatureReader(nn.Module):
         Settings.
     n_features
         Features of a sample.
+    layer_norm
+        Normalises each sample over its own features, a published quirk: of one feature nothing
+        is left.
 
     Examples
     --------
@@ -74,9 +77,12 @@ class FeatureReader(nn.Module):
     torch.Size([3, 4, 16])
     """
 
-    def __init__(self, config: NeuroformerConfig, n_features: int) -> None:
+    def __init__(
+        self, config: NeuroformerConfig, n_features: int, *, layer_norm: bool = False
+    ) -> None:
         super().__init__()
         self.scale = Standardise(n_features)
+        self.norm = nn.LayerNorm(n_features) if layer_norm else nn.Identity()
         self.perceptron = nn.Sequential(
             nn.Linear(n_features, config.size), nn.GELU(), nn.Linear(config.size, config.size)
         )
@@ -84,14 +90,15 @@ class FeatureReader(nn.Module):
 
     def forward(self, value: Tensor, time: Tensor, known: Tensor) -> Context:
         """Return tokens of values (batch, sample, feature) at times [bins] (batch, sample)."""
-        return Context(self.perceptron(self.scale(value)) + self.time(time), known, time)
+        token = self.perceptron(self.norm(self.scale(value)))
+        return Context(token + self.time(time), known, time)
 
 
 class VideoReader(nn.Module):
     """Tokens of patches of frames: a convolution over time, rows and columns.
 
-    Each token has a code of its place and of its time, the mean of its frames'. Tokens of which
-    a frame is unknown are not read.
+    Each token has a code of its place and of its time, the mean of its frames', unless the quirk
+    ``video_without_place`` is set. Tokens of which a frame is unknown are not read.
 
     Parameters
     ----------
@@ -129,6 +136,7 @@ class VideoReader(nn.Module):
                 hint="a longer window of the stimulus or a smaller kernel",
             )
         self.kernel, self.stride = stimulus.kernel[0], stimulus.stride[0]
+        self.placed = not config.quirks.video_without_place
         self.scale = Standardise(shape[1])
         self.patch = nn.Conv3d(shape[1], config.size, stimulus.kernel, stimulus.stride)
         self.time = TimeCode(config)
@@ -151,7 +159,8 @@ class VideoReader(nn.Module):
         token = self.patch(frames).flatten(3).permute(0, 2, 3, 1)
         middle = time.unfold(1, self.kernel, self.stride).mean(-1)
         whole = known.unfold(1, self.kernel, self.stride).all(-1)
-        token = token + self.place + self.time(middle)[:, :, None]
+        if self.placed:
+            token = token + self.place + self.time(middle)[:, :, None]
         times, exists = (x[:, :, None].expand(token.shape[:3]).flatten(1) for x in (middle, whole))
         return Context(token.flatten(1, 2), exists, times)
 
@@ -160,7 +169,7 @@ class ContextEncoder(nn.Module):
     """Adds a token that says nothing, mixes tokens by self-attention and normalises them.
 
     The added token is the first and always known: a window without spikes before it, or without
-    a stimulus, reads it alone.
+    a stimulus, reads it alone. With the quirk ``attend_padding`` everything counts as known.
 
     Parameters
     ----------
@@ -184,9 +193,12 @@ class ContextEncoder(nn.Module):
         rates = rotation_rates(config)
         self.layers = nn.ModuleList(Block(*sizes, rates) for _ in range(n_layers))
         self.norm = nn.LayerNorm(config.size)
+        self.attend_padding = config.quirks.attend_padding
 
     def forward(self, context: Context) -> Context:
         """Return the context with one token more."""
+        if self.attend_padding:
+            context = context._replace(known=torch.ones_like(context.known))
         n_rows = len(context.token)
         first = self.nothing.to(context.token.dtype).expand(n_rows, 1, -1)
         token = torch.cat([first, context.token], 1)

@@ -97,7 +97,9 @@ class NeuroformerNetwork(nn.Module):
         self.alignment: ContrastiveAlignment | None = None
         if config.contrastive_weight > 0:
             aligned = [name for name in config.contexts if name != "past"]
-            self.alignment = ContrastiveAlignment(config.size, ["spikes", *aligned])
+            names = ["spikes", *aligned]
+            one_way = config.quirks.fused_alignment
+            self.alignment = ContrastiveAlignment(config.size, names, one_way=one_way)
 
     def forward(self, batch: Mapping[str, Tensor]) -> NeuroformerOutput:
         """Return states of all tokens but the last.
@@ -105,12 +107,14 @@ class NeuroformerNetwork(nn.Module):
         Parameters
         ----------
         batch
-            ``unit``, ``bin`` (batch, token) and what the configuration reads.
+            ``unit``, ``bin`` and, with marks, ``mark`` (batch, token), and what the configuration
+            reads.
         """
         contexts = self.contexts(batch)
         unit, bins = batch["unit"][:, :-1], batch["bin"][:, :-1]
-        real = (batch["unit"][:, 1:] != PAD)[..., None]
-        token = self.embedding(unit, bins, 0)
+        real = ((batch["unit"][:, 1:] != PAD) | self.config.quirks.attend_padding)[..., None]
+        mark = batch["mark"][:, :-1] if self.config.n_marks else None
+        token = self.embedding(unit, bins, 0, mark)
         early = None
         for source, layer in zip(self.config.layers, self._blocks()):
             if source != "self" and early is None:
@@ -127,7 +131,9 @@ class NeuroformerNetwork(nn.Module):
         found: dict[str, Context] = self.inputs(batch)
         if self.past is not None:
             unit, bins = batch["past_unit"], batch["past_bin"]
-            spikes = Context(self.embedding(unit, bins), unit != PAD, bins.float())
+            mark = batch["past_mark"] if self.config.n_marks else None
+            token = self.embedding(unit, bins, mark=mark)
+            spikes = Context(token, unit != PAD, bins.float())
             found["past"] = self.past(spikes)
         return found
 
@@ -158,10 +164,13 @@ class NeuroformerNetwork(nn.Module):
             reads.append(None if own else layer.read(contexts[source]))
         return DecodingCache(reads, grown, recorded)
 
-    def step(self, unit: Tensor, bins: Tensor, cache: DecodingCache) -> Tensor:
+    def step(
+        self, unit: Tensor, bins: Tensor, cache: DecodingCache, mark: Tensor | None = None
+    ) -> Tensor:
         """Return the states (row, feature) after one token more, (row,); the cache grows by it."""
         time = bins[:, None]
-        token = self.embedding(unit[:, None], time, cache.position)
+        own = None if mark is None else mark[:, None]
+        token = self.embedding(unit[:, None], time, cache.position, own)
         for layer, read, grown in zip(self._blocks(), cache.reads, cache.grown):
             # a block reads a context or, where there is none, the tokens before
             if grown is not None:

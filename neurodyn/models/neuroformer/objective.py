@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Protocol, cast
 
 import numpy as np
@@ -14,14 +15,25 @@ from torch.nn import functional
 
 from neurodyn.models.neuroformer.blocks import Context
 from neurodyn.models.neuroformer.config import BehaviorTarget, NeuroformerConfig
-from neurodyn.models.neuroformer.likelihood import poisson_log_likelihood, token_log_likelihood
+from neurodyn.models.neuroformer.expected_counts import expected_counts
+from neurodyn.models.neuroformer.likelihood import (
+    mark_log_likelihood,
+    poisson_log_likelihood,
+    token_log_likelihood,
+    uniform_mark_log_likelihood,
+)
 from neurodyn.models.neuroformer.modalities import Standardise
 from neurodyn.models.neuroformer.network import NeuroformerNetwork, NeuroformerOutput
-from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
+from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT
 
 __all__ = ["NeuroformerObjective"]
 
 VALIDATION_BATCH = 64
+# Which log-likelihood above which, by spikes and log 2.
+BITS = {
+    "bits_per_spike": ("counts", "constant_counts"),
+    "bits_per_mark": ("marks", "uniform_marks"),
+}
 
 
 class _Source(Protocol):
@@ -33,10 +45,11 @@ class _Source(Protocol):
 class NeuroformerObjective:
     r"""Negative log-likelihood of a token, decoding error and alignment, weighted.
 
-    .. math:: L = -\frac{\sum_w \log p(w)}{\sum_w (n_w + 1)}
+    .. math:: L = -\frac{1}{B (\bar n + 1)} \sum_w \log p(w)
         + \lambda_b \sum_j L_j + \lambda_c L_\mathrm{align}
 
-    for windows w of n_w spikes. Decoding errors are squared errors of standardised values or
+    for a batch of B windows w, with :math:`\bar n` spikes in a training window: every window counts
+    alike, whatever the lengths in its batch. Decoding errors are squared errors of standardised values or
     cross entropies, over windows in which the behavior is known.
 
     Parameters
@@ -67,8 +80,9 @@ class NeuroformerObjective:
         """Return the loss and its parts for one batch; ``"spikes"`` is in nats per token."""
         own = cast(NeuroformerNetwork, network)
         output = own(batch)
-        n_tokens = (batch["unit"][:, 1:] != PAD).sum()
-        spikes = -token_log_likelihood(own, batch, output).sum() / n_tokens
+        n_tokens = 1 + self.config.n_bins * float(self.expected.sum())
+        # not by the tokens of this batch: batches of quiet windows would count more
+        spikes = -token_log_likelihood(own, batch, output).mean() / n_tokens
         terms = {"spikes": spikes}
         loss = spikes
         for name, errors in self._decoding(own, output, batch).items():
@@ -87,35 +101,81 @@ class NeuroformerObjective:
         -------
         ``bits_per_spike``, exact: log-likelihood of the windows' counts above that of the Poisson
         null, by spikes and log 2, NaN without a spike (not of counts unless the configuration is
-        canonical); ``r2:<name>`` of each regression, over features standardised by the training
-        windows, about the mean of these windows; ``accuracy:<name>`` of each classification; and
-        the ``loss`` of spikes, nats per token.
+        canonical); where there are marks,
+        ``bits_per_mark``, the same of marks given bins and units above uniform ones (counts are
+        then those given the marks of earlier spikes); ``r2:<name>`` of each
+        regression, over features standardised by the training windows, about the mean of these
+        windows; ``accuracy:<name>`` of each classification; and the ``loss`` of spikes, nats per
+        token.
         """
         own = cast(NeuroformerNetwork, network)
         device = next(network.parameters()).device
-        model = null = 0.0
+        total: defaultdict[str, float] = defaultdict(float)
         n_spikes = 0
         decoded: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for start in range(0, len(source), VALIDATION_BATCH):
-            index = np.arange(start, min(start + VALIDATION_BATCH, len(source)), dtype=np.int64)
-            batch = {name: value.to(device) for name, value in source.gather(index).items()}
+        for batch in _batches(source, device):
             output = own(batch)
-            model += float(token_log_likelihood(own, batch, output).double().sum())
-            null += float(self._null(batch).sum())
+            for name, value in self._log_likelihoods(own, batch, output).items():
+                total[name] += float(value.double().sum())
             n_spikes += int((batch["unit"] >= FIRST_UNIT).sum())
-            for target, guess, value in self._pairs(own, output, batch):
-                decoded.setdefault(target.name, []).append((guess.double(), value.double()))
-        bits = (model - null) / (n_spikes * math.log(2)) if n_spikes else math.nan
-        scores = {"bits_per_spike": bits, "loss": -model / (n_spikes + len(source))}
+            for target, guess, known in self._pairs(own, output, batch):
+                decoded.setdefault(target.name, []).append((guess.double(), known.double()))
+        nats_per_bit = n_spikes * math.log(2) if n_spikes else math.nan
+        scores = {
+            name: (total[model] - total[null]) / nats_per_bit
+            for name, (model, null) in BITS.items()
+            if model in total
+        }
+        scores["loss"] = -(total["counts"] + total["marks"]) / (n_spikes + len(source))
         for target in self.config.targets:
-            guess, value = (torch.cat(part) for part in zip(*decoded[target.name]))
-            scores.update(_score(target, guess, value))
+            guess, known = (torch.cat(part) for part in zip(*decoded[target.name]))
+            scores.update(_score(target, guess, known))
         return scores
 
-    def _null(self, batch: Mapping[str, Tensor]) -> Tensor:
-        expected = self.expected.to(batch["unit"].device)
-        tokens = (batch["unit"], batch["bin"], expected, self.config.n_bins)
-        return poisson_log_likelihood(*tokens, batch.get("recorded"))
+    @torch.no_grad()
+    def given_past(self, network: nn.Module, source: _Source, *, n_samples: int = 64) -> float:
+        """Return bits per spike of independent Poisson counts that read earlier bins alone.
+
+        Their means are :func:`~neurodyn.models.neuroformer.expected_counts.expected_counts`; the
+        null is that of ``bits_per_spike``. A regression on the past is scored alike.
+
+        Parameters
+        ----------
+        network, source
+            As in :meth:`validate`.
+        n_samples
+            Draws of each bin.
+        """
+        own = cast(NeuroformerNetwork, network)
+        device = next(network.parameters()).device
+        gain, n_spikes = 0.0, 0
+        for batch in _batches(source, device):
+            mean = expected_counts(own, batch, n_samples=n_samples)
+            gain += float((self._poisson(batch, mean) - self._poisson(batch, self.expected)).sum())
+            n_spikes += int((batch["unit"] >= FIRST_UNIT).sum())
+        return gain / (n_spikes * math.log(2)) if n_spikes else math.nan
+
+    def _log_likelihoods(
+        self, network: NeuroformerNetwork, batch: Mapping[str, Tensor], output: NeuroformerOutput
+    ) -> dict[str, Tensor]:
+        """Return log-likelihoods of each window, (batch,), under the network and under nulls."""
+        found = {
+            "counts": token_log_likelihood(network, batch, output),
+            "constant_counts": self._poisson(batch, self.expected),
+        }
+        if self.config.n_marks:
+            found["marks"] = mark_log_likelihood(network, batch, output)
+            found["counts"] = found["counts"] - found["marks"]
+            tokens = (batch["unit"], batch["bin"], batch["mark"])
+            sizes = (self.config.n_marks, self.config.n_bins)
+            found["uniform_marks"] = uniform_mark_log_likelihood(*tokens, *sizes)
+        return found
+
+    def _poisson(self, batch: Mapping[str, Tensor], expected: Tensor) -> Tensor:
+        """Return the log-likelihood of counts where each bin's are ``expected``."""
+        unit, n_bins = batch["unit"], self.config.n_bins
+        given = (expected.to(unit.device), n_bins, batch.get("recorded"))
+        return poisson_log_likelihood(unit, batch["bin"], *given)
 
     def _pairs(
         self, network: NeuroformerNetwork, output: NeuroformerOutput, batch: Mapping[str, Tensor]
@@ -147,13 +207,15 @@ class NeuroformerObjective:
         self, network: NeuroformerNetwork, output: NeuroformerOutput, batch: Mapping[str, Tensor]
     ) -> Tensor:
         """Return the contrastive loss; windows without spikes or samples are left out."""
+        fused = self.config.quirks.fused_alignment
         has_spikes = (batch["unit"] >= FIRST_UNIT).any(1)
-        feature, known = {"spikes": output.early}, {"spikes": has_spikes}
+        feature = {"spikes": output.summary if fused else output.early}
+        known = {"spikes": has_spikes}
         for name, context in output.contexts.items():
             if name != "past":
                 feature[name], known[name] = _pooled(context)
         alike = None
-        if "stimulus_row" in batch and network.sizes.stimulus_step > 0:
+        if not fused and "stimulus_row" in batch and network.sizes.stimulus_step > 0:
             # the same or almost the same frame, in this or another trial
             row = batch["stimulus_row"][:, -1]
             radius = self.config.contrastive_exclusion / network.sizes.stimulus_step
@@ -161,6 +223,12 @@ class NeuroformerObjective:
         align = cast(nn.Module, network.alignment)
         loss: Tensor = align(feature, known, alike)
         return loss
+
+
+def _batches(source: _Source, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(source), VALIDATION_BATCH):
+        index = np.arange(start, min(start + VALIDATION_BATCH, len(source)), dtype=np.int64)
+        yield {name: value.to(device) for name, value in source.gather(index).items()}
 
 
 def _pooled(context: Context) -> tuple[Tensor, Tensor]:

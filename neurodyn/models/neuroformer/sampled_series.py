@@ -14,6 +14,9 @@ from neurodyn.models.neuroformer.token_store import TokenStore
 
 __all__ = ["PlacedSeries", "SampledSeries"]
 
+# From the begin of a window to the boundary of what it reads.
+LENGTHS = {"start": 0, "stop": 1, "next": 2}
+
 
 @dataclass(frozen=True, eq=False)
 class SampledSeries:
@@ -93,7 +96,8 @@ class PlacedSeries:
     duration
         Length of what is read [s].
     until
-        ``"start"`` or ``"stop"``: the boundary.
+        The boundary: ``"start"`` or ``"stop"`` of the window, or that of the one after it,
+        ``"next"``, which no prediction may read: a published quirk.
 
     Raises
     ------
@@ -118,7 +122,7 @@ class PlacedSeries:
         store: TokenStore,
         *,
         duration: float,
-        until: Literal["start", "stop"] = "start",
+        until: Literal["start", "stop", "next"] = "start",
     ) -> None:
         position = store.position(series.time)
         inside = np.flatnonzero(~np.isnan(position))
@@ -141,10 +145,13 @@ class PlacedSeries:
         self, starts: NDArray[np.int64], length: int
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return positions of samples of windows and which exist, ``(window, sample)``."""
-        boundary = starts if self.until == "start" else starts + length
+        stretch = self._store.stretch(starts)
+        boundary = starts + LENGTHS[self.until] * length
+        # after its end there is nothing of a stretch
+        boundary = np.minimum(boundary, self._store.first[stretch + 1])
         stop = np.searchsorted(self.position, boundary, side="left")
         found = stop[:, None] + np.arange(-self.n_samples, 0)
-        exists = found >= self._first_of_stretch[self._store.stretch(starts)][:, None]
+        exists = found >= self._first_of_stretch[stretch][:, None]
         return np.where(exists, found, -1), exists
 
     def read(
@@ -168,9 +175,12 @@ class PlacedSeries:
         return values, time, known, np.where(known, row, -1)
 
     def last(
-        self, starts: NDArray[np.int64], length: int
+        self, starts: NDArray[np.int64], length: float
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the last sample inside each window ``(window, feature)`` and whether it exists."""
+        """Return the last sample in ``length`` bins from each start, and whether it exists.
+
+        Values have the shape ``(window, feature)``.
+        """
         found = np.searchsorted(self.position, starts + length, side="left") - 1
         exists = (found >= 0) & (self.position[found] >= starts)
         values = self.values[np.maximum(self.row[found], 0)].astype(np.float32)

@@ -14,7 +14,7 @@ from neurodyn.recording import pick
 from neurodyn.transforms.observation import observation_intervals, observed_bins
 from neurodyn.transforms.ticks import TickBins
 
-__all__ = ["TokenStore"]
+__all__ = ["TokenStore", "amplitudes_of"]
 
 # Short enough that what is made on the way stays in the cache.
 SLICE = 1 << 16
@@ -41,6 +41,8 @@ class TokenStore:
     ----------
     bins, unit : ndarray
         Bin on the axis of all stretches, int64, and token, int32, of each spike, ``(spike,)``.
+    mark : ndarray or None
+        Level of the amplitude of each spike, int32 ``(spike,)``, if the tokenizer has marks.
     offset : ndarray
         First spike of each bin, shape ``(bin + 1,)``, int64.
     first : ndarray
@@ -53,7 +55,8 @@ class TokenStore:
     Raises
     ------
     DataError
-        For units that the vocabulary lacks, or a stretch in which units were not observed.
+        For units that the vocabulary lacks, a stretch in which units were not observed, or spikes
+        without amplitude where there are marks.
     TrialTableError
         If stretches overlap or end before they begin.
     EmptySelectionError
@@ -84,7 +87,18 @@ class TokenStore:
         self.origin, self.first = self._lay_out(stretches)
         self._refuse_unobserved(spikes)
         column = np.repeat(token - FIRST_UNIT, spikes["row_size"].values)
-        self._sort(spikes["spike_time"].values, column)
+        self.mark: NDArray[np.int32] | None = None
+        if not tokenizer.n_marks:
+            code = self._sort(spikes["spike_time"].values, column, tokenizer.n_units)
+        else:
+            marked = column * tokenizer.n_marks + tokenizer.marks(
+                column + FIRST_UNIT, amplitudes_of(spikes)
+            )
+            n_codes = tokenizer.n_units * tokenizer.n_marks
+            code = self._sort(spikes["spike_time"].values, marked, n_codes)
+            self.mark = code % np.int32(tokenizer.n_marks)
+            code //= np.int32(tokenizer.n_marks)
+        self.unit = code + np.int32(FIRST_UNIT)
 
     @property
     def n_bins(self) -> int:
@@ -180,24 +194,53 @@ class TokenStore:
                     hint="cut the stretches, or leave the unit out",
                 )
 
-    def _sort(self, time: NDArray[np.float64], column: NDArray[np.int64]) -> None:
-        """Order spikes by bin, then by unit: one sort of whole numbers that hold both."""
+    def _sort(
+        self, time: NDArray[np.float64], code: NDArray[np.int64], n_codes: int
+    ) -> NDArray[np.int32]:
+        """Order spikes by bin, then by code: one sort of whole numbers that hold both.
+
+        The code of a spike says its unit or, with marks, unit and mark; it is returned in order.
+        """
         # narrow numbers are sorted in half the time
-        narrow = self.n_bins * self.tokenizer.n_units < 2**31
-        column = column.astype(np.int32 if narrow else np.int64)
-        n_units = column.dtype.type(self.tokenizer.n_units)
-        parts = [column[:0]]
+        narrow = self.n_bins * n_codes < 2**31
+        code = code.astype(np.int32 if narrow else np.int64)
+        width = code.dtype.type(n_codes)
+        parts = [code[:0]]
         for start in range(0, time.size, SLICE):
             position = self.position(time[start : start + SLICE])
             inside = ~np.isnan(position)
             # cut to whole bins: positions are not negative
-            bins = position[inside].astype(column.dtype)
-            parts.append(bins * n_units + column[start : start + SLICE][inside])
+            bins = position[inside].astype(code.dtype)
+            parts.append(bins * width + code[start : start + SLICE][inside])
         key = np.concatenate(parts)
         key.sort()
-        bins = key // n_units
+        bins = key // width
         self.bins = bins.astype(np.int64)
-        self.unit = (key - bins * n_units).astype(np.int32) + np.int32(FIRST_UNIT)
         per_bin = np.bincount(self.bins, minlength=self.n_bins)
         self.offset = np.append(0, np.cumsum(per_bin)).astype(np.int64)
         self.n_outside = int(time.size - key.size)
+        return np.asarray(key - bins * width, dtype=np.int32)
+
+
+def amplitudes_of(spikes: xr.Dataset) -> NDArray[np.float32]:
+    """Return the amplitude of each spike, float32 ``(spike,)``.
+
+    Raises
+    ------
+    DataError
+        If spikes have none.
+
+    Examples
+    --------
+    >>> from neurodyn.recording import spikes_from_units
+    >>> amplitudes_of(spikes_from_units({"a": [0.5]}).assign(amplitude=("spike", [2.0])))
+    array([2.])
+    """
+    if "amplitude" not in spikes:
+        raise DataError(
+            "spikes have no amplitude",
+            found=", ".join(map(str, spikes.data_vars)),
+            expected="a variable amplitude (spike), whose levels are the marks",
+            hint="neurodyn.transforms.calcium_events gives it; or n_marks=0",
+        )
+    return np.asarray(spikes["amplitude"].values)

@@ -18,6 +18,7 @@ from neurodyn.errors import (
     one_of,
     suggest,
 )
+from neurodyn.models.neuroformer.bucket_sampler import LengthBucketSampler
 from neurodyn.models.neuroformer.config import NeuroformerConfig, NeuroformerSizes
 from neurodyn.models.neuroformer.sampled_series import PlacedSeries, SampledSeries
 from neurodyn.models.neuroformer.token_store import TokenStore
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["TokenWindows"]
+
+Boundary = Literal["start", "stop", "next"]
 
 
 class TokenWindows:
@@ -92,12 +95,12 @@ class TokenWindows:
     ) -> None:
         one_of("on_overflow", on_overflow, ("raise", "drop"))
         tokenizer = store.tokenizer
-        own = (tokenizer.n_bins, tokenizer.bin_size)
-        if own != (config.n_bins, config.bin_size):
+        own = (tokenizer.n_bins, tokenizer.bin_size, tokenizer.n_marks)
+        wanted = (config.n_bins, config.bin_size, config.n_marks)
+        if own != wanted:
+            said = [f"{n} bins of {size} s, {marks} marks" for n, size, marks in (own, wanted)]
             raise ConfigError(
-                "the tokenizer does not fit the configuration",
-                found=f"{own[0]} bins of {own[1]} s",
-                expected=f"{config.n_bins} bins of {config.bin_size} s",
+                "the tokenizer does not fit the configuration", found=said[0], expected=said[1]
             )
         self.store, self.length, self.n_past = store, config.n_bins, config.n_past_bins
         self._place(config, {} if series is None else series)
@@ -176,6 +179,10 @@ class TokenWindows:
             raise EmptySelectionError("no window is chosen")
         return part
 
+    def sampler(self, batch_size: int, seed: int) -> LengthBucketSampler:
+        """Return batches of windows of similar length, for training."""
+        return LengthBucketSampler(self.n_tokens, batch_size, seed)
+
     def gather(self, index: ArrayLike) -> dict[str, Tensor]:
         """Return some windows as tensors, padded to the longest of them.
 
@@ -184,6 +191,7 @@ class TokenWindows:
         dict
             ``unit``, ``bin`` int64 (batch, token): SOS, spikes, EOS, then padding;
             ``past_unit``, ``past_bin`` (batch, past token): spikes before, bins below 0;
+            ``mark``, ``past_mark``, int64 as these, where there are marks, 0 of what is no spike;
             ``recorded`` bool (batch, unit): the units that the recording has, not to be written to;
             ``stimulus``, ``stimulus_time`` [bins], ``stimulus_known``, ``stimulus_row`` (batch,
             sample, ...), and ``input:<name>``, ``input_time:<name>``, ``input_known:<name>`` of
@@ -195,13 +203,14 @@ class TokenWindows:
         chosen = np.asarray(index, dtype=np.int64).reshape(-1)
         starts = self.starts[chosen]
         batch: dict[str, Any] = {"index": chosen.copy()}
-        unit, bins, n_spikes = self._spikes(starts, starts + self.length, 2)
+        own, n_spikes = self._spikes(starts, starts + self.length, 2)
         row = np.arange(chosen.size)
-        unit[:, 0] = SOS
-        unit[row, n_spikes + 1], bins[row, n_spikes + 1] = EOS, self.length
-        batch["unit"], batch["bin"] = unit, bins
-        batch["past_unit"], batch["past_bin"], _ = self._spikes(starts - self.n_past, starts, 0)
-        batch["past_bin"] -= self.n_past
+        own["unit"][:, 0] = SOS
+        own["unit"][row, n_spikes + 1], own["bin"][row, n_spikes + 1] = EOS, self.length
+        past, _ = self._spikes(starts - self.n_past, starts, 0)
+        past["bin"] -= self.n_past
+        batch.update(own)
+        batch.update({f"past_{name}": value for name, value in past.items()})
         if self.stimulus is not None:
             names = ["stimulus", "stimulus_time", "stimulus_known", "stimulus_row"]
             batch.update(zip(names, self.stimulus.read(starts, self.length)))
@@ -210,29 +219,32 @@ class TokenWindows:
             batch.update(zip(names, placed.read(starts, self.length)))
         for name, placed in self.targets.items():
             names = [f"target:{name}", f"target_known:{name}"]
-            batch.update(zip(names, placed.last(starts, self.length)))
+            batch.update(zip(names, placed.last(starts, self._at[name])))
         tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
         recorded = torch.from_numpy(self.store.recorded)
         return {**tensors, "recorded": recorded.expand(chosen.size, -1)}
 
     def _spikes(
         self, begin: NDArray[np.int64], end: NDArray[np.int64], n_special: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return units and bins of ragged slices as padded rows, room for SOS and EOS, sizes."""
+    ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+        """Return fields of ragged slices as padded rows, with room for SOS and EOS, and sizes."""
         first = self.store.offset[begin]
         size = self.store.offset[end] - first
         row = np.repeat(np.arange(size.size), size)
         within = np.arange(row.size) - np.repeat(np.cumsum(size) - size, size)
         source = first[row] + within
-        unit = np.zeros((size.size, int(size.max(initial=0)) + n_special), dtype=np.int64)
-        bins = np.zeros_like(unit)
         column = within + (n_special > 0)
-        unit[row, column] = self.store.unit[source]
-        bins[row, column] = self.store.bins[source] - begin[row]
-        return unit, bins, size
+        fields = {"unit": self.store.unit[source], "bin": self.store.bins[source] - begin[row]}
+        if self.store.mark is not None:
+            fields["mark"] = self.store.mark[source]
+        shape = (size.size, int(size.max(initial=0)) + n_special)
+        found = {name: np.zeros(shape, dtype=np.int64) for name in fields}
+        for name, value in fields.items():
+            found[name][row, column] = value
+        return found, size
 
     def _place(self, config: NeuroformerConfig, series: Mapping[str, SampledSeries]) -> None:
-        def place(name: str, duration: float, until: Literal["start", "stop"]) -> PlacedSeries:
+        def place(name: str, duration: float, until: Boundary) -> PlacedSeries:
             if name not in series:
                 raise ConfigError(
                     f"the data lack {name!r}, which the configuration uses",
@@ -242,9 +254,11 @@ class TokenWindows:
 
         self.stimulus: PlacedSeries | None = None
         if config.stimulus is not None:
-            self.stimulus = place("stimulus", config.stimulus.window, config.stimulus.until)
+            until: Boundary = "next" if config.quirks.future_frames else config.stimulus.until
+            self.stimulus = place("stimulus", config.stimulus.window, until)
         self.behavior = {b.name: place(b.name, b.window, b.until) for b in config.behavior}
         self.targets = {t.name: place(t.name, config.window, "stop") for t in config.targets}
+        self._at = {t.name: t.at * self.length for t in config.targets}
 
     def _regular(self, step: int | None) -> NDArray[np.int64]:
         step = self.length if step is None else step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from neurodyn.models.neuroformer.config import (
     BehaviorInput,
     BehaviorTarget,
     NeuroformerConfig,
+    NeuroformerSizes,
     Stage,
     StimulusInput,
 )
@@ -16,7 +19,7 @@ from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.sampled_series import SampledSeries
 from neurodyn.models.neuroformer.token_store import TokenStore
 from neurodyn.models.neuroformer.token_windows import TokenWindows
-from neurodyn.models.neuroformer.tokenizer import SpikeTokenizer
+from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD, SpikeTokenizer
 from neurodyn.recording import spikes_from_units
 
 UNITS = ("a", "b", "c", "d")
@@ -46,6 +49,10 @@ KINDS = {
     "video": {**ALL, "stimulus": VIDEO, "time": "rotary"},
 }
 
+# Calcium events: spikes with the level of their amplitude.
+MARKED = {**KINDS, "marked": {"n_marks": 3}}
+EDGES, VALUES = (4.0, 7.0), (2.5, 5.5, 8.5)
+
 
 def settings(**changes):
     small = {"bin_size": 0.01, "window": 0.05, "past": 0.1, "size": 16, "n_heads": 2}
@@ -61,6 +68,12 @@ def spikes(seconds=6.0, rate=15.0, seed=0, units=UNITS):
         for unit in units
     }
     return spikes_from_units(times, tick_hz=1000.0)
+
+
+def with_amplitudes(data):
+    """Return spikes with amplitudes from 1 to 10 that their times determine."""
+    digit = np.rint(data["spike_time"].values * 1000).astype(int) * 7919 % 97
+    return data.assign(amplitude=("spike", (1 + digit / 97 * 9).astype(np.float32)))
 
 
 def series(config, seconds=6.0, seed=1):
@@ -81,7 +94,11 @@ def series(config, seconds=6.0, seed=1):
 
 def windows(config, data=None, samples=None, stretches=((0.0, 3.0), (3.0, 6.0)), **more):
     tokenizer = SpikeTokenizer(units=UNITS, bin_size=config.bin_size, n_bins=config.n_bins)
-    store = TokenStore(spikes() if data is None else data, tokenizer, stretches)
+    data = spikes() if data is None else data
+    if config.n_marks:
+        levels = {"mark_edges": (EDGES,) * 4, "mark_values": (VALUES,) * 4}
+        tokenizer, data = replace(tokenizer, **levels), with_amplitudes(data)
+    store = TokenStore(data, tokenizer, stretches)
     return TokenWindows(store, config, series(config) if samples is None else samples, **more)
 
 
@@ -95,11 +112,13 @@ def build(source, config, seed=0):
     for layer in (network.head.bin, network.head.unit):
         # near uniform at the start
         torch.nn.init.normal_(layer.weight, std=0.5)
+    if network.head.mark is not None:
+        torch.nn.init.normal_(network.head.mark.level.weight, std=0.5)
     return network.eval()
 
 
 def made(kind, **changes):
-    config = settings(**{**KINDS[kind], **changes})
+    config = settings(**{**MARKED[kind], **changes})
     source = windows(config)
     return source, build(source, config)
 
@@ -108,4 +127,48 @@ def logits(network, batch):
     """Return log-probabilities of all tokens, (batch, token - 1)."""
     output = network(batch)
     tokens = batch["unit"], batch["bin"], batch.get("recorded")
-    return sum(network.head.log_prob(output.hidden, *tokens))
+    found = sum(network.head.log_prob(output.hidden, *tokens))
+    if network.head.mark is not None:
+        found = found + network.head.mark.log_prob(output.hidden, *tokens[:2], batch["mark"])
+    return found
+
+
+def padded(batch, more=7):
+    """Return a batch with more padding after window and past, filled with nonsense."""
+    result = dict(batch)
+    for name in ("unit", "past_unit"):
+        result[name] = torch.nn.functional.pad(batch[name], (0, more), value=PAD)
+    for name in ("bin", "past_bin", "mark", "past_mark"):
+        if name in batch:
+            value = 1 if "mark" in name else 3
+            result[name] = torch.nn.functional.pad(batch[name], (0, more), value=value)
+    return result
+
+
+def counts_of(batch, n_bins, n_units):
+    count = torch.zeros(len(batch["unit"]), n_bins, n_units, dtype=torch.float64)
+    for row, (unit, bins) in enumerate(zip(batch["unit"], batch["bin"])):
+        for u, b in zip(unit.tolist(), bins.tolist()):
+            if u >= FIRST_UNIT:
+                count[row, b, u - FIRST_UNIT] += 1
+    return count
+
+
+def at_rates(rates, **changes):
+    """Return a network whose heads read nothing but their biases."""
+    network = NeuroformerNetwork(settings(**changes), NeuroformerSizes(n_units=len(rates))).eval()
+    for layer in (network.head.bin, network.head.unit):
+        torch.nn.init.zeros_(layer.weight)
+    network.set_rates(rates)
+    return network
+
+
+def spliced(batch, other, first):
+    """Return windows of ``batch`` before a bin and of ``other`` from it on."""
+    rows = []
+    names = [name for name in ("unit", "bin", "mark") if name in batch]
+    for one, two in zip(*(torch.stack([x[name] for name in names], -1) for x in (batch, other))):
+        one, two = (x[x[:, 0] > 0] for x in (one, two))
+        rows.append(torch.cat([one[one[:, 1] < first], two[two[:, 1] >= first]]))
+    table = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    return {name: table[..., i].contiguous() for i, name in enumerate(names)}

@@ -29,7 +29,7 @@ def test_draws_are_canonical_windows_that_the_seed_determines(kind):
     batch = source.gather(range(8))
     found = draws(network, batch, n_samples=3)
     assert found.unit.shape[0] == 24
-    for unit, bins, ended in zip(*found):
+    for unit, bins, ended in zip(*found[:3]):
         n_spikes = int((unit >= FIRST_UNIT).sum())
         assert ended
         assert unit[0] == SOS
@@ -39,8 +39,9 @@ def test_draws_are_canonical_windows_that_the_seed_determines(kind):
         pairs = list(zip(bins[1 : n_spikes + 1].tolist(), unit[1 : n_spikes + 1].tolist()))
         assert not network.config.canonical or pairs == sorted(pairs)
         assert all(0 <= b < 5 for b, _ in pairs)
-    for first, second in zip(found, draws(network, batch, n_samples=3)):
+    for first, second in zip(found[:3], draws(network, batch, n_samples=3)[:3]):
         assert first.equal(second)
+    assert found.mark is None
     assert not found.unit.equal(draws(network, batch, seed=1, n_samples=3).unit)
 
 
@@ -120,6 +121,7 @@ def test_bad_sampling_is_refused():
     for name, value in (
         ("bin_temperature", 0.0),
         ("unit_temperature", -1.0),
+        ("mark_temperature", 0.0),
         ("top_k", -1),
         ("top_p", 0.0),
         ("max_spikes", 0),

@@ -23,23 +23,24 @@ from neurodyn.models.neuroformer.presets import PRESETS, preset
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
 from neurodyn.recording import spikes_from_units, unit_spike_times
 
-from .simulated import KINDS, build, logits, made, series, settings, spikes, windows
+from .simulated import (
+    KINDS,
+    MARKED,
+    build,
+    logits,
+    made,
+    padded,
+    series,
+    settings,
+    spikes,
+    windows,
+)
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", MARKED)
 
 
 def close(first, second, tolerance=1e-5):
     torch.testing.assert_close(first, second, rtol=tolerance, atol=tolerance)
-
-
-def padded(batch, more=7):
-    """Return a batch with more padding after window and past, filled with nonsense."""
-    result = dict(batch)
-    for name in ("unit", "past_unit"):
-        result[name] = torch.nn.functional.pad(batch[name], (0, more), value=PAD)
-    for name in ("bin", "past_bin"):
-        result[name] = torch.nn.functional.pad(batch[name], (0, more), value=3)
-    return result
 
 
 @every_kind
@@ -68,7 +69,8 @@ def test_cached_states_are_those_of_the_whole_sequence(kind):
     n_tokens = batch["unit"].shape[1] - 1
     cache = network.begin(network.contexts(batch), 6, n_tokens)
     for position in range(n_tokens):
-        found = network.step(batch["unit"][:, position], batch["bin"][:, position], cache)
+        mark = batch["mark"][:, position] if "mark" in batch else None
+        found = network.step(batch["unit"][:, position], batch["bin"][:, position], cache, mark)
         real = batch["unit"][:, position + 1] != PAD
         close(found[real], hidden[real, position])
 
@@ -107,7 +109,7 @@ def test_neither_the_future_nor_another_trial_can_leak(kind):
     close(logits(network, changed), logits(network, target), 0)
     close(network(changed).summary, network(target).summary, 0)
     past = windows(config, data_after(other, data, stop - config.window), samples).gather([row])
-    past["unit"], past["bin"] = target["unit"], target["bin"]
+    past.update({name: target[name] for name in ("unit", "bin", "mark") if name in target})
     assert not torch.allclose(logits(network, past), logits(network, target))
 
 
@@ -126,7 +128,8 @@ def test_everything_that_is_read_has_an_influence(kind):
     source, network = made(kind)
     batch = source.gather(range(16))
     reference = logits(network, batch)
-    names = ["past_unit", *(n for n in batch if n in ("stimulus", "input:phi", "input:gaze"))]
+    read = ("past_mark", "stimulus", "input:phi", "input:gaze")
+    names = ["past_unit", *(name for name in batch if name in read)]
     for name in names:
         rolled = {key: v.roll(1, 0) for key, v in batch.items() if key.startswith(name)}
         if name == "past_unit":
@@ -273,9 +276,9 @@ def test_every_parameter_of_a_kind_has_a_gradient(kind):
 
 
 def test_published_sizes():
-    """The public code has 24.1 M (V1AL) and 25.1 M (Visnav) parameters.
+    """The public code has 24.1 M (V1AL) and, reading no behavior, 25.1 M (Visnav) parameters.
 
-    Ours for Visnav are those of V1AL, more units and four blocks for behavior, 0.79 M each.
+    What reads behavior are four blocks of 0.79 M and the readers.
     """
     sizes = {
         "v1al": NeuroformerSizes(n_units=386, stimulus=(4, 1, 64, 112)),
@@ -283,11 +286,17 @@ def test_published_sizes():
             n_units=2023, stimulus=(3, 1, 30, 100), behavior={"phi": 1, "theta": 1, "speed": 1}
         ),
     }
-    for name, millions in (("v1al", 24.1), ("visnav", 28.1)):
+    spikes_and_video = tuple(s for s in preset("visnav").stages if s.source != "behavior")
+    blind = {"behavior": (), "stages": spikes_and_video}
+    for name, changes, millions in (
+        ("v1al", {}, 24.1),
+        ("visnav", blind, 25.1),
+        ("visnav", {}, 25.1 + 4 * 0.79 + 0.13),
+    ):
         with torch.device("meta"):
-            network = NeuroformerNetwork(preset(name), sizes[name])
+            network = NeuroformerNetwork(preset(name, **changes), sizes[name])
         found = sum(p.numel() for p in network.parameters()) / 1e6
-        assert abs(found - millions) < 0.05 * millions
+        assert found == pytest.approx(millions, rel=0.01)
 
 
 @torch.no_grad()
@@ -340,6 +349,8 @@ def test_training_starts_at_the_poisson_null():
         ({"bin_size": 0.0001}, "invalid value for bin_size"),
         ({"size": 18, "n_heads": 4}, "invalid value for size"),
         ({"dropout": 1.0}, "invalid value for dropout"),
+        ({"n_marks": 1}, "invalid value for n_marks"),
+        ({"n_marks": -2}, "invalid value for n_marks"),
         ({"contrastive_weight": -1.0}, "invalid value for contrastive_weight"),
         ({"contrastive_weight": 1.0}, "0 without other inputs"),
         ({"stages": (Stage(source="past"),)}, "at least one that reads 'self'"),
