@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from neurodyn._version import __version__
-from neurodyn.cli import connectome, data, files, finetune, models, nlb, sweep, tutorials
+from neurodyn.cli import connectome, data, files, finetune, models, nlb, spikes, sweep, tutorials
 from neurodyn.cli.output import to_text
 from neurodyn.errors import (
     CheckpointMismatchError,
@@ -28,6 +28,8 @@ FIRST_STEPS = """neurodyn {version}: what dynamics produced this recording?
   neurodyn info SESSION.nwb                  what is in a file, without reading the data
   neurodyn check SESSION.nwb                 every fault of it, and what to do about it
   neurodyn fit langevinflow SESSION.nwb      fit a model beside its baselines; writes a report
+  neurodyn fit neuroformer SESSION.nwb       learn to generate its spikes, and decode behavior
+  neurodyn simulate RUN SESSION.nwb          let the model go on by itself
   neurodyn fit brainmae RUNS                 learn brain states from fMRI, without labels
   neurodyn finetune RUN RUNS --target AGE    decode labels from them, beside the baselines
   neurodyn connectome TRACES.nwb             who acts together, when, in which animals
@@ -42,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (files, models, finetune, connectome, sweep, tutorials):
+for module in (files, models, finetune, spikes, connectome, sweep, tutorials):
     module.register(app)
 app.add_typer(data.app, name="datasets")
 app.add_typer(nlb.app, name="nlb")

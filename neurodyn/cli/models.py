@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 import typer
 
-from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit
+from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit, rows_table
 
 __all__ = [
     "ATLAS",
+    "DECODE",
     "REPETITION_TIME",
     "ROIS",
+    "SETTINGS",
     "STRATEGY",
     "demo",
+    "emit_run",
     "fit",
     "given",
     "predict",
@@ -26,11 +30,12 @@ __all__ = [
 ]
 
 FOLDER = typer.Option(Path("run"), help="Run folder to write.")
-BIN_SIZE = typer.Option(0.02, help="Bin width [s].")
+BIN_SIZE = typer.Option(None, help="Bin width [s] (0.02; of neuroformer its preset's).")
 EVENT = typer.Option(None, help="Trial column to align to.")
 WINDOW = typer.Option(None, help="Begin and end [s] around the event.")
 CONFIG = typer.Option(None, help="TOML file with the settings.")
 SETTINGS = typer.Option([], "--set", help="key=value; training.key=value for the loop.")
+DECODE = typer.Option([], help="A behavior to decode (neuroformer).")
 SEED = typer.Option(0, help="Seed of held-out units, split and training.")
 ATLAS = typer.Option(None, help="Of fMRI images: a label image, or power264 and the like.")
 REPETITION_TIME = typer.Option(None, help="[s], of fMRI files that do not say.")
@@ -69,41 +74,97 @@ def fit(
     repetition_time: float = REPETITION_TIME,
     rois: Path = ROIS,
     strategy: str = STRATEGY,
+    decode: list[str] = DECODE,
+    read: list[str] = typer.Option([], help="A behavior to read (neuroformer)."),
+    stimulus: str = typer.Option(None, help="A signal to read, such as a movie (neuroformer)."),
+    as_json: bool = JSON_OPTION,
 ) -> None:
     """Fit a model to a recording beside its baselines, and write a report.
 
     Spiking models take one recording; brainmae takes fMRI runs, or a folder of derivatives.
+    Neuroformer takes the name of a simulated data set, too.
 
     Example: neurodyn fit langevinflow session.nwb --event go_time --window -0.2 0.5
 
+    Example: neurodyn fit neuroformer session.nwb --decode speed --set training.n_steps=3000
+
     Example: neurodyn fit brainmae derivatives --atlas atlas.nii.gz --strategy simple
     """
+    from neurodyn.errors import ConfigError
+
+    how = {"preset": preset, "config": config, "settings": settings, "seed": seed}
+    run = {"folder": folder, "resume": resume, "command": shlex.join(["neurodyn", *sys.argv[1:]])}
+    if model == "neuroformer":
+        reads = {"read": read, "decode": decode, "stimulus": stimulus}
+        page = _fit_neuroformer(data, on_bad, bin_size, {**how, **reads}, baselines, run)
+    elif decode or read or stimulus:
+        raise ConfigError(f"{model} takes no --decode, --read or --stimulus")
+    elif model == "brainmae":
+        reading = {"strategy": strategy, **given(atlas, repetition_time, rois)}
+        page = _fit_brainmae(data, on_bad, reading, how, run)
+    else:
+        opening = {"bin_size": bin_size or 0.02, "event": event, "window": window, "seed": seed}
+        page = _fit_counts(model, data, on_bad, opening, {**how, "n_draws": draws}, baselines, run)
+    emit_run(page, as_json)
+
+
+def _fit_neuroformer(
+    data: list[Path],
+    on_bad: OnBad,
+    bin_size: float | None,
+    how: dict[str, Any],
+    baselines: bool,
+    run: dict[str, Any],
+) -> Path:
     from neurodyn import workflow
 
-    command = shlex.join(["neurodyn", *sys.argv[1:]])
-    if model == "brainmae":
-        opened = workflow.open_bold(
-            data, strategy=strategy, on_bad=on_bad, **given(atlas, repetition_time, rois)
-        )
-        chosen = workflow.brainmae_plan(settings, preset=preset, config=config, seed=seed)
-        page = workflow.pretrain(
-            opened.recording, folder, chosen, resume=resume, notes=opened.notes, command=command
-        )
-    else:
-        counts = workflow.open_data(
-            workflow.only_file(data, model),
-            bin_size=bin_size,
-            event=event,
-            window=window,
-            seed=seed,
-            on_bad=on_bad,
-        )
-        names = [model, *(workflow.BASELINES if baselines else ())]
-        plans = workflow.plan(
-            names, preset=preset, config=config, settings=settings, n_draws=draws, seed=seed
-        )
-        page = workflow.compare(plans, counts, folder, resume=resume, command=command)
-    typer.echo(f"wrote {page}")
+    opened = workflow.open_spikes(workflow.only_file(data, "neuroformer"), on_bad=on_bad)
+    width = [] if bin_size is None else [f"bin_size={bin_size}"]
+    settings = [*width, *how.pop("settings")]
+    plan = workflow.neuroformer_plan(settings, data=opened.recording, **how)
+    recording, notes = opened.recording, opened.notes
+    return workflow.fit_neuroformer(recording, plan=plan, baselines=baselines, notes=notes, **run)
+
+
+def _fit_brainmae(
+    data: list[Path],
+    on_bad: OnBad,
+    reading: dict[str, Any],
+    how: dict[str, Any],
+    run: dict[str, Any],
+) -> Path:
+    from neurodyn import workflow
+
+    opened = workflow.open_bold(data, on_bad=on_bad, **reading)
+    plan = workflow.brainmae_plan(**how)
+    return workflow.pretrain(opened.recording, plan=plan, notes=opened.notes, **run)
+
+
+def _fit_counts(
+    model: str,
+    data: list[Path],
+    on_bad: OnBad,
+    opening: dict[str, Any],
+    how: dict[str, Any],
+    baselines: bool,
+    run: dict[str, Any],
+) -> Path:
+    from neurodyn import workflow
+
+    counts = workflow.open_data(workflow.only_file(data, model), on_bad=on_bad, **opening)
+    plans = workflow.plan([model, *(workflow.BASELINES if baselines else ())], **how)
+    return workflow.compare(plans, counts, **run)
+
+
+def emit_run(page: Path, as_json: bool) -> None:
+    """Print where a report is, and the results of its run beside those of the baselines."""
+    from neurodyn.models.run_folder import METRICS
+
+    metrics = json.loads((page.parent / METRICS).read_text(encoding="utf-8"))
+    rows = [metrics.get(name) for name in ("likelihood", "generation", "decoding")]
+    # of another kind of model, whose rows the report shows
+    tables = [rows_table(own) for own in rows if own and "likelihood" in metrics]
+    emit({"report": page, **metrics}, "\n\n".join([*tables, f"wrote {page}"]), as_json)
 
 
 def predict(
@@ -139,7 +200,7 @@ def predict(
 def score(
     run: Path,
     data: list[Path],
-    metric: str = typer.Option(None, help="co_bps, fp_bps, held_in_bps; masked_r2, visible_r2."),
+    metric: str = typer.Option(None, help="co_bps, held_in_bps; bits_per_spike; masked_r2; ..."),
     event: str = EVENT,
     window: tuple[float, float] = WINDOW,
     on_bad: OnBad = ON_BAD,

@@ -16,7 +16,13 @@ from neurodyn.workflow.data import (
 from neurodyn.workflow.decoding import Decoding, decode
 from neurodyn.workflow.demo import demo
 from neurodyn.workflow.inputs import inputs_for, only_file
+from neurodyn.workflow.neuroformer import Finetuning, finetune_neuroformer, fit_neuroformer
+from neurodyn.workflow.neuroformer_plan import NeuroformerPlan, neuroformer_plan
 from neurodyn.workflow.plans import BASELINES, load_model, matched_gru, plan
+from neurodyn.workflow.spike_connectivity import connectivity_run
+from neurodyn.workflow.spike_decoding import decode_run
+from neurodyn.workflow.spike_generation import simulate_run
+from neurodyn.workflow.spike_recordings import SpikeData, held_out_part, open_spikes
 from neurodyn.workflow.sweep import grid_of, sweep
 from neurodyn.workflow.traces import TraceData, open_traces
 
@@ -26,28 +32,39 @@ __all__ = [
     "BrainMAEPlan",
     "Data",
     "Decoding",
+    "Finetuning",
+    "NeuroformerPlan",
     "Opened",
     "Plan",
+    "SpikeData",
     "TraceData",
     "brainmae_plan",
     "compare",
+    "connectivity_run",
     "connectome",
     "connectome_model",
     "decode",
+    "decode_run",
     "demo",
+    "finetune_neuroformer",
+    "fit_neuroformer",
     "grid_of",
+    "held_out_part",
     "hold_out_units",
     "inputs_for",
     "load_model",
     "matched_gru",
+    "neuroformer_plan",
     "only_file",
     "open_bold",
     "open_counts",
     "open_data",
+    "open_spikes",
     "open_traces",
     "part_of_runs",
     "plan",
     "pretrain",
+    "simulate_run",
     "split_trials",
     "sweep",
     "with_events",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurodyn import recording as rec
 from neurodyn.config import assign, from_toml
 from neurodyn.errors import ConfigError, DegenerateInputError
 from neurodyn.io.faults import OnBad
@@ -22,7 +21,7 @@ from neurodyn.models.connectome import (
     stages,
 )
 from neurodyn.models.connectome.assembly import node_dim_of
-from neurodyn.workflow.finish import finish
+from neurodyn.workflow.finish import finish, write_beside
 from neurodyn.workflow.plans import setting
 from neurodyn.workflow.traces import TraceData
 
@@ -78,7 +77,7 @@ def connectome(
     }
     explained = float(fitted.score(data.traces)["variance_explained"])
     folder = fitted.save(folder)
-    _write(folder, others)
+    write_beside(folder, others)
     row = {"model": "connectome", "metric": "variance_explained", "score": explained}
     metrics = {"headline": "connectome", "scores": [row], "notes": [*_notes(data, fitted), *notes]}
     return finish(folder, components, metrics, title=title, command=command)
@@ -93,16 +92,6 @@ def _attributed(components: xr.Dataset, stimuli: xr.Dataset | None) -> tuple[xr.
     except DegenerateInputError as error:
         return components, [f"Stimuli were not attributed: {error.what}, {error.found}."]
     return components.merge(found, join="exact", combine_attrs="override"), []
-
-
-def _write(folder: Path, others: dict[str, xr.Dataset | None]) -> None:
-    """Write further results beside the first; those of an earlier run do not stay."""
-    for name, found in others.items():
-        path = folder / f"{name}.nc"
-        if found is None:
-            path.unlink(missing_ok=True)
-        else:
-            rec.save(found, path)
 
 
 def connectome_model(
@@ -147,7 +136,8 @@ def stage_windows(
 
     Examples
     --------
-    >>> components = rec.results({}, {"time": np.arange(8.0)})
+    >>> from neurodyn.recording import results
+    >>> components = results({}, {"time": np.arange(8.0)})
     >>> stage_windows(components, None)[0]
     ('0 to 2 s', 0.0, 2.0)
     """

@@ -8,10 +8,11 @@ from typing import Any
 
 import xarray as xr
 
+from neurodyn import recording as rec
 from neurodyn import report
 from neurodyn.models import run_folder
 
-__all__ = ["finish"]
+__all__ = ["finish", "write_beside"]
 
 
 def finish(
@@ -41,3 +42,21 @@ def finish(
     page = report.write_report(folder, title=title)
     run_folder.commit(folder)
     return page
+
+
+def write_beside(folder: Path, others: Mapping[str, xr.Dataset | xr.DataTree | None]) -> None:
+    """Write further results as ``<name>.nc`` into a run folder.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    others
+        Results by name; what is None is removed, so that nothing of an earlier run stays.
+    """
+    for name, found in others.items():
+        path = folder / f"{name}.nc"
+        if found is None:
+            path.unlink(missing_ok=True)
+        else:
+            rec.save(found, path)

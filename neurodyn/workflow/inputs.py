@@ -13,6 +13,7 @@ from neurodyn.io.faults import OnBad
 from neurodyn.models.base import Estimator
 from neurodyn.workflow.bold import open_bold
 from neurodyn.workflow.data import open_counts
+from neurodyn.workflow.spike_recordings import open_spikes
 from neurodyn.workflow.traces import open_traces
 
 __all__ = ["inputs_for", "only_file"]
@@ -34,9 +35,10 @@ def inputs_for(
     model
         Fitted.
     paths
-        One recording of spikes; files of traces, one for each animal; or fMRI runs.
+        One recording of spikes, or the name of one; files of traces, one for each animal; or fMRI
+        runs.
     event, window
-        Of spikes, as in :func:`neurodyn.workflow.open_counts`.
+        Of counts, as in :func:`neurodyn.workflow.open_counts`.
     on_bad
         What to do about faults of the files.
     **reading
@@ -54,6 +56,8 @@ def inputs_for(
         path = only_file(paths, model.name)
         opened = open_counts(path, context.bin_size, event=event, window=window, on_bad=on_bad)
         return opened.counts
+    if model.data_kind == "spikes":
+        return open_spikes(only_file(paths, model.name), on_bad=on_bad).recording
     if model.data_kind == "signal":
         return open_traces(paths, on_bad=on_bad, **reading).traces
     return open_bold(paths, on_bad=on_bad, **reading).recording
