@@ -27,7 +27,7 @@ def example_spikes(*, seed: int = 0) -> xr.DataTree:
     for number in range(N_UNITS):
         rate = 20.0 * np.exp(wave if number % 2 else -wave)
         units[f"unit {number}"] = time[generator.random(time.size) < 0.005 * rate] + 0.001
-    children = {
+    children: dict[str, xr.Dataset | dict[str, xr.Dataset]] = {
         "spikes": spikes_from_units(units, observed=[[0.0, DURATION]]),
         "behavior": {"wave": behavior(wave[::10], sampling_rate=20.0, feature=["wave"])},
     }

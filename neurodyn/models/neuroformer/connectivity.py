@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodyn.errors import ConfigError, one_of
 from neurodyn.models.neuroformer.attention_scores import attention_score, gradient_attention_score
-from neurodyn.models.neuroformer.deletion import deletion_effect
+from neurodyn.models.neuroformer.deletion import Effect, deletion_effect
 from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.pair_totals import PairTotals
 from neurodyn.models.neuroformer.token_windows import TokenWindows
@@ -19,7 +19,8 @@ from neurodyn.recording import results
 
 __all__ = ["Measure", "connectivity"]
 
-Measure = Literal["deletion", "attention", "gradient_attention"]
+Measure = Literal["deletion", "deletion_log_rate", "attention", "gradient_attention"]
+EFFECT: dict[str, Effect] = {"deletion": "log_likelihood", "deletion_log_rate": "log_rate"}
 
 
 def connectivity(
@@ -27,7 +28,7 @@ def connectivity(
     windows: TokenWindows,
     measure: Measure = "deletion",
     *,
-    lag: float = 0.01,
+    lag: float | None = None,
     n_blocks: int = 50,
     n_bootstrap: int = 500,
     level: float = 0.95,
@@ -41,11 +42,12 @@ def connectivity(
         A trained network in evaluation mode and what it reads; evenly chosen windows do for long
         recordings.
     measure
-        ``"deletion"``: :func:`~neurodyn.models.neuroformer.deletion.deletion_effect` [nat], what
-        follows from a spike; ``"attention"`` and ``"gradient_attention"``: what is looked at, see
+        ``"deletion"`` and, signed, ``"deletion_log_rate"``: what follows from a spike [nat], the
+        effects of :func:`~neurodyn.models.neuroformer.deletion.deletion_effect`; ``"attention"``
+        and ``"gradient_attention"``: what is looked at, see
         :mod:`~neurodyn.models.neuroformer.attention_scores`.
     lag
-        Of ``"deletion"``: last bin after a spike that counts [s].
+        Of deletion: last bin after a spike that counts [s]; 10 ms, or a bin if that is longer.
     n_blocks, n_bootstrap, level, seed
         Blocks of consecutive windows, how often as many are drawn (0: no interval), coverage and
         seed. Intervals say how scores vary over windows, not over networks trained anew.
@@ -61,7 +63,7 @@ def connectivity(
     Raises
     ------
     ConfigError, DegenerateInputError
-        For a setting out of range or a network in training mode; for an interval of one window.
+        For a setting out of range or a network in training mode; an interval of one window.
 
     Examples
     --------
@@ -75,12 +77,12 @@ def connectivity(
     >>> connectivity(network, windows, n_bootstrap=20)["score"].dims
     ('unit', 'unit_to')
     """
+    lag = max(0.01, network.config.bin_size) if lag is None else lag
     _check_settings(measure, n_blocks, n_bootstrap, level)
     totals = _totals(network, windows, measure, lag, min(n_blocks, len(windows)))
     bounds = totals.interval(n_bootstrap, level=level, seed=seed) if n_bootstrap else ()
-    attrs = {"lag": lag} if measure == "deletion" else {}
-    found = _labelled(windows, totals.ratio(), bounds)
-    return found.assign_attrs(measure=measure, level=level, **attrs)
+    attrs = {"lag": lag} if measure in EFFECT else {}
+    return _labelled(windows, totals.ratio(), bounds, measure=measure, level=level, **attrs)
 
 
 def _check_settings(measure: str, n_blocks: int, n_bootstrap: int, level: float) -> None:
@@ -96,19 +98,22 @@ def _check_settings(measure: str, n_blocks: int, n_bootstrap: int, level: float)
 def _totals(
     network: NeuroformerNetwork, windows: TokenWindows, measure: Measure, lag: float, n_blocks: int
 ) -> PairTotals:
-    if measure == "deletion":
-        return deletion_effect(network, windows, lag=lag, n_blocks=n_blocks)
+    if measure in EFFECT:
+        return deletion_effect(network, windows, EFFECT[measure], lag=lag, n_blocks=n_blocks)
     score = attention_score if measure == "attention" else gradient_attention_score
     return score(network, windows, n_blocks=n_blocks)
 
 
 def _labelled(
-    windows: TokenWindows, score: NDArray[np.float64], bounds: Iterable[NDArray[np.float64]]
+    windows: TokenWindows,
+    score: NDArray[np.float64],
+    bounds: Iterable[NDArray[np.float64]],
+    **attrs: Any,
 ) -> xr.Dataset:
     unit, recorded = list(windows.store.tokenizer.units), windows.store.recorded
     left_out = np.eye(len(unit), dtype=bool) | ~(recorded[:, None] & recorded)
     pair = ("unit", "unit_to")
-    labelled = results({"score": (pair, score)}, {"unit": unit, "unit_to": unit})
+    labelled = results({"score": (pair, score)}, {"unit": unit, "unit_to": unit}, **attrs)
     for name, bound in zip(("lower", "upper"), bounds):
         labelled[name] = (pair, bound)
     labelled = labelled.where(~xr.DataArray(left_out, dims=pair))

@@ -1,23 +1,25 @@
-"""What a network expects less when a spike is deleted from what it reads."""
+"""What a network predicts worse when a spike is deleted from what it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neurodyn.errors import ConfigError
+from neurodyn.errors import ConfigError, one_of
 from neurodyn.models.neuroformer.intensity import spike_intensity
 from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.pair_totals import PairTotals, block_batches
 from neurodyn.models.neuroformer.token_windows import TokenWindows
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
 
-__all__ = ["Deletions", "deletion_effect", "without_spikes"]
+__all__ = ["Deletions", "Effect", "deletion_effect", "without_spikes"]
+
+Effect = Literal["log_likelihood", "log_rate"]
 
 TOKEN_FIELDS = {"unit", "bin", "mark"}
 
@@ -42,39 +44,38 @@ class Deletions(NamedTuple):
 def deletion_effect(
     network: NeuroformerNetwork,
     windows: TokenWindows,
+    effect: Effect = "log_likelihood",
     *,
     lag: float = 0.01,
     n_blocks: int = 50,
     batch_size: int = 256,
 ) -> PairTotals:
-    r"""Return what spikes of a unit add to the log intensity of another soon after.
+    r"""Return what is lost of another unit soon after a spike that is deleted [nat per spike].
 
-    .. math:: s_{ji} = \frac{1}{|D_j|} \sum_{(k, b) \in D_j}
-        \log \lambda_i(b) - \log \lambda_i(b \mid \text{without spike } k)
+    .. math:: s_{ji} = \sum_{l = 1}^{lag} \left\langle k_i(b) \log \frac{\lambda_i(b)}
+        {\lambda_i^{-}(b)} - \lambda_i(b) + \lambda_i^{-}(b) \right\rangle_{b = b_j + l}
 
-    over spikes k of unit j, in the window or before it, and the bins b of the window later than
-    the spike by at most ``lag``. Each spike is deleted by itself and the window is read anew; the
-    intensity follows from earlier bins alone, see
-    :func:`~neurodyn.models.neuroformer.intensity.spike_intensity`.
+    is the loss of Poisson log-likelihood of counts k of unit i, with intensities of
+    :func:`~neurodyn.models.neuroformer.intensity.spike_intensity` given earlier bins, and without
+    (-) one spike of unit j in them, for which the window is read anew. It is above 0 where the
+    spike helps to predict, of excitation as of inhibition, and what the network wrongly believes
+    lowers it. ``log_rate`` is the mean of the logarithm alone: what the network believes, signed.
 
     Parameters
     ----------
     network, windows
         A network in evaluation mode and what it reads.
+    effect
+        ``"log_likelihood"`` or ``"log_rate"``.
     lag
         Last bin after a spike that counts [s], at least a bin.
     n_blocks, batch_size
         Blocks of consecutive windows that are summed apart; windows that are read at once.
 
-    Returns
-    -------
-    PairTotals
-        Sums of changes, and how many there are.
-
     Raises
     ------
     ConfigError
-        If ``lag`` is shorter than a bin, or the network is in training mode.
+        For another effect, a ``lag`` below a bin, or a network in training mode.
 
     Examples
     --------
@@ -85,18 +86,18 @@ def deletion_effect(
     >>> spikes = spikes_from_units({"a": [0.21], "b": [0.4]}, observed=[[0.0, 1.0]])
     >>> windows = token_windows(spikes, config)
     >>> network = NeuroformerNetwork(config, windows.sizes()).eval()
-    >>> deletion_effect(network, windows, n_blocks=1).weight[0].tolist()
-    [[1.0, 1.0], [1.0, 1.0]]
+    >>> deletion_effect(network, windows, n_blocks=1).ratio().shape
+    (2, 2)
     """
-    n_lags = _in_bins(lag, network.config.bin_size)
+    n_lags = _check_settings(effect, lag, network.config.bin_size)
     totals = PairTotals.zeros(n_blocks, network.sizes.n_units)
     for block, batch in block_batches(network, windows, n_blocks, batch_size):
-        full = spike_intensity(network, batch).log()
         found = _deletions(network, batch, n_lags)
+        change = _Change(network, batch, effect, n_lags)
         for start in range(0, len(found.row), batch_size):
             part = Deletions(*(field[start : start + batch_size] for field in found))
             unit = (_deleted(batch, part, "unit") - FIRST_UNIT).cpu().numpy()
-            for sums, added in zip(totals, _changes(network, batch, full, part, n_lags)):
+            for sums, added in zip(totals, change(part)):
                 np.add.at(sums[block], unit, added.cpu().numpy())
     return totals
 
@@ -126,29 +127,42 @@ def without_spikes(batch: Mapping[str, Tensor], deletions: Deletions) -> dict[st
     return less
 
 
-def _in_bins(lag: float, bin_size: float) -> int:
+class _Change:
+    """Changes that deletions make to what is expected in windows of a batch."""
+
+    def __init__(
+        self, network: NeuroformerNetwork, batch: Mapping[str, Tensor], effect: Effect, n_lags: int
+    ) -> None:
+        self.network, self.batch, self.effect, self.n_lags = network, batch, effect, n_lags
+        self.full = spike_intensity(network, batch)
+        self.count = torch.zeros_like(self.full)
+        row, column = torch.nonzero(batch["unit"] >= FIRST_UNIT).T
+        where = row, batch["bin"][row, column], batch["unit"][row, column] - FIRST_UNIT
+        self.count.index_put_(where, self.count.new_ones(len(row)), accumulate=True)
+
+    def __call__(self, deletions: Deletions) -> tuple[Tensor, Tensor]:
+        """Return sums over bins (deletion, unit), and which share of all lags they have."""
+        less = spike_intensity(self.network, without_spikes(self.batch, deletions))
+        full, count = self.full[deletions.row], self.count[deletions.row]
+        change = (full / less).log()
+        if self.effect == "log_likelihood":
+            change = count * change - full + less
+        each = torch.arange(less.shape[1], device=less.device)
+        since = each - _deleted(self.batch, deletions, "bin")[:, None]
+        counted = ((since >= 1) & (since <= self.n_lags)).double()
+        share = counted.sum(1, keepdim=True) / self.n_lags
+        return torch.einsum("db,dbu->du", counted, change), share
+
+
+def _check_settings(effect: Effect, lag: float, bin_size: float) -> int:
+    """Return the lag in bins."""
+    one_of("effect", effect, get_args(Effect))
     n_lags = round(lag / bin_size)
     if n_lags < 1:
         raise ConfigError(
             "lag is shorter than a bin", found=f"{lag} s", expected=f"at least {bin_size} s"
         )
     return n_lags
-
-
-def _changes(
-    network: NeuroformerNetwork,
-    batch: Mapping[str, Tensor],
-    full: Tensor,
-    deletions: Deletions,
-    n_lags: int,
-) -> tuple[Tensor, Tensor]:
-    """Return sums of changes of log intensities (deletion, unit), and how many bins they have."""
-    less = spike_intensity(network, without_spikes(batch, deletions)).log()
-    each = torch.arange(less.shape[1], device=less.device)
-    since = each - _deleted(batch, deletions, "bin")[:, None]
-    counted = ((since >= 1) & (since <= n_lags)).double()
-    change = torch.einsum("db,dbu->du", counted, full[deletions.row] - less)
-    return change, counted.sum(1, keepdim=True)
 
 
 def _deletions(network: NeuroformerNetwork, batch: Mapping[str, Tensor], n_lags: int) -> Deletions:

@@ -58,6 +58,18 @@ def spike_intensity(
     torch.Size([1, 5, 4])
     """
     output = network(batch) if output is None else output
+    occupied, share = _first_spike(network, batch, output)
+    if not network.config.canonical:
+        return (-torch.log1p(-occupied)[..., None] * share).clamp_min(LEAST)
+    first = occupied[..., None] * share
+    silent = 1 - first.cumsum(-1) + first
+    return -torch.log1p(-(first / silent).clamp(LEAST, 1 - LEAST))
+
+
+def _first_spike(
+    network: NeuroformerNetwork, batch: Mapping[str, Tensor], output: NeuroformerOutput
+) -> tuple[Tensor, Tensor]:
+    """Return the chance of a spike in each bin (batch, bin), and of units for the first one."""
     n_bins = network.config.n_bins
     unit, bins = batch["unit"], batch["bin"]
     row = torch.arange(len(unit), device=unit.device)[:, None]
@@ -71,9 +83,4 @@ def spike_intensity(
     reach = of_bin.masked_fill(later, -torch.inf).logsumexp(-1)
     occupied = (of_bin.gather(-1, each[..., None])[..., 0] - reach).exp().clamp_max(1 - LEAST)
     given = (each, last_unit, last_bin, batch.get("recorded"))
-    share = network.head.unit_log_prob(state, *given).double().exp()
-    if not network.config.canonical:
-        return (-torch.log1p(-occupied)[..., None] * share).clamp_min(LEAST)
-    first = occupied[..., None] * share
-    silent = 1 - first.cumsum(-1) + first
-    return -torch.log1p(-(first / silent).clamp(LEAST, 1 - LEAST))
+    return occupied, network.head.unit_log_prob(state, *given).double().exp()

@@ -49,8 +49,8 @@ class NeuroformerObjective:
         + \lambda_b \sum_j L_j + \lambda_c L_\mathrm{align}
 
     for a batch of B windows w, with :math:`\bar n` spikes in a training window: every window counts
-    alike, whatever the lengths in its batch. Decoding errors are squared errors of standardised values or
-    cross entropies, over windows in which the behavior is known.
+    alike, whatever the lengths in its batch. Decoding errors are squared errors of standardised
+    values or cross entropies, over windows in which the behavior is known.
 
     Parameters
     ----------

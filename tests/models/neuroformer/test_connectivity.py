@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy.stats import poisson
 from torch.nn import functional
 
 from neurodyn.errors import ConfigError, DegenerateInputError
@@ -26,7 +27,7 @@ from neurodyn.training import TrainingConfig, train
 
 from .simulated import KINDS, build, made, settings, spikes, windows
 
-MEASURES = ("deletion", "attention", "gradient_attention")
+MEASURES = ("deletion", "deletion_log_rate", "attention", "gradient_attention")
 
 
 def chain(seconds=60.0, seed=0):
@@ -83,7 +84,7 @@ def test_all_kinds_of_network_have_connections(kind):
         assert np.isnan(np.diag(score)).all()
         assert np.isfinite(score[~np.eye(4, dtype=bool)]).all()
         assert found.attrs["measure"] == measure
-        assert ("lag" in found.attrs) == (measure == "deletion")
+        assert found.attrs.get("lag") == (0.01 if measure.startswith("deletion") else None)
         np.testing.assert_array_equal(found["direction"], score - score.T)
         np.testing.assert_allclose(found["out_strength"], np.nanmean(score, axis=1))
         known = np.isfinite(found["lower"])
@@ -100,30 +101,38 @@ def removed(data, spike):
     )
 
 
+@pytest.mark.parametrize("effect", ["log_likelihood", "log_rate"])
 @pytest.mark.parametrize("changes", [{}, {"stages": (Stage(n_layers=2),)}, {"time": "rotary"}])
 @torch.no_grad()
-def test_deletion_is_that_of_recordings_without_the_spike(changes):
+def test_deletion_is_that_of_recordings_without_the_spike(changes, effect):
     """Read anew from recordings that never had the spike."""
     config = settings(order=False, **changes)
     data, stretches = spikes(0.6, rate=25.0), ((0.0, 0.6),)
     source = windows(config, data, stretches=stretches)
     network = build(source, config)
     everything = range(len(source))
-    full = spike_intensity(network, source.gather(everything)).log().numpy()
+    full = spike_intensity(network, source.gather(everything)).numpy()
     total, weight = np.zeros((4, 4)), np.zeros((4, 4))
     owner = np.repeat(np.arange(4), data["row_size"].values)
-    for number, time in enumerate(data["spike_time"].values):
-        less = windows(config, removed(data, number), stretches=stretches)
-        change = full - spike_intensity(network, less.gather(everything)).log().numpy()
-        since = source.starts[:, None] + np.arange(5) - round(time * 1000) // 10
+    milliseconds = np.round(data["spike_time"].values * 1000).astype(int)
+    count = np.zeros((60, 4))
+    np.add.at(count, (milliseconds // 10, owner), 1)
+    count = count[source.starts[:, None] + np.arange(5)]
+    for number, time in enumerate(milliseconds):
+        one_less = windows(config, removed(data, number), stretches=stretches)
+        less = spike_intensity(network, one_less.gather(everything)).numpy()
+        change = np.log(full / less)
+        if effect == "log_likelihood":
+            change = poisson.logpmf(count, full) - poisson.logpmf(count, less)
+        since = source.starts[:, None] + np.arange(5) - time // 10
         counted = (since >= 1) & (since <= 2)
         if network.past is None:
             # what lies before the window is not read
             counted &= np.arange(5) >= since
         total[owner[number]] += change[counted].sum(axis=0)
-        weight[owner[number]] += counted.sum()
-    found = deletion_effect(network, source, lag=0.02, n_blocks=3, batch_size=7)
-    np.testing.assert_array_equal(found.weight.sum(axis=0), weight)
+        weight[owner[number]] += counted.sum() / 2
+    found = deletion_effect(network, source, effect, lag=0.02, n_blocks=3, batch_size=7)
+    np.testing.assert_allclose(found.weight.sum(axis=0), weight)
     np.testing.assert_allclose(found.total.sum(axis=0), total, atol=1e-4)
 
 
@@ -187,19 +196,23 @@ def test_gradients_are_those_of_attention_written_out(monkeypatch):
     np.testing.assert_allclose(found.total.sum(axis=0), total, atol=1e-4)
 
 
-def test_a_chain_is_found(trained):
+@pytest.mark.parametrize("measure", ["deletion", "deletion_log_rate"])
+def test_a_chain_is_found(trained, measure):
     source, network = trained
     edge = np.zeros((4, 4), dtype=bool)
     edge[0, 1] = edge[1, 2] = True
-    found = connectivity(network, source, lag=0.01, n_bootstrap=100)
+    found = connectivity(network, source, measure, lag=0.01, n_bootstrap=100)
     score = found["score"].values
     assert edge_auc(score, edge) == 1.0
     assert direction_accuracy(score, edge) == 1.0
-    others = ~edge & ~np.eye(4, dtype=bool)
-    assert score[edge].min() > np.abs(score[others]).max() + 0.5
-    assert found["lower"].values[edge].min() > found["upper"].values[others].max()
+    others = score[~edge & ~np.eye(4, dtype=bool)]
+    assert (found["lower"].values[edge] > others.max()).all()
     assert (found["lower"].values[edge] < score[edge]).all()
-    assert found["out_strength"].argmax("unit") in (0, 1)
+    assert (score[edge] < found["upper"].values[edge]).all()
+    assert set(found["out_strength"].argsort().values[-2:]) == {0, 1}
+    if measure == "deletion":
+        # what the network wrongly believes of c after a does not count
+        assert score[edge].min() > 1.0 > 10 * np.abs(others).max()
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -210,6 +223,15 @@ def test_the_order_of_windows_changes_nothing(trained, measure):
     first, second = (connectivity(network, x, measure, n_bootstrap=0) for x in (source, shuffled))
     xr.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
     assert "lower" not in first
+
+
+def test_the_lag_is_a_bin_at_least():
+    config = settings(bin_size=0.025, window=0.1, past=0.1)
+    source = windows(config)
+    network = build(source, config)
+    found = connectivity(network, source, n_bootstrap=0)
+    assert found.attrs["lag"] == 0.025
+    xr.testing.assert_identical(found, connectivity(network, source, lag=0.025, n_bootstrap=0))
 
 
 def test_the_seed_draws_the_bootstrap(trained):
@@ -256,6 +278,8 @@ def test_what_cannot_be_done_is_refused(trained):
         ConfigError, match=r"lag is shorter than a bin[\s\S]*0\.004 s[\s\S]*0\.01 s"
     ):
         connectivity(network, source, lag=0.004)
+    with pytest.raises(ConfigError, match=r"effect[\s\S]*log_likelihood"):
+        deletion_effect(network, source, "rate")  # type: ignore[arg-type]
     for wrong in ({"n_blocks": 0}, {"n_bootstrap": -1}, {"level": 1.0}):
         with pytest.raises(ConfigError, match="n_blocks, n_bootstrap or level is out of range"):
             connectivity(network, source, **wrong)
