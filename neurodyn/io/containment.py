@@ -1,8 +1,8 @@
-"""Whether an HDF5 file stays within itself: its links and storage, looked at, not followed.
+"""Whether a file stays where it was named: its links and storage, looked at, not followed.
 
-HDF5 opens any file of the machine that an external link, external raw storage or a virtual
-dataset names. All three are refused unless the file lies in a folder that the user allows, and
-what is reached there is checked in the same way.
+Of a folder, no link may lead out. HDF5 opens any file of the machine that an external link,
+external raw storage or a virtual dataset names. All three are refused unless the file lies in a
+folder that the user allows, and what is reached there is checked in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from h5py import h5d, h5g, h5l, h5o, h5p
 from neurodyn.errors import CorruptFileError, FileError, SizeBudgetError, UnsafeFileError
 from neurodyn.io.limits import get_limits
 
-__all__ = ["BROKEN", "Containment", "file_name", "place", "printable", "virtual_files"]
+__all__ = [
+    "BROKEN",
+    "Containment",
+    "file_name",
+    "place",
+    "printable",
+    "require_inside",
+    "virtual_files",
+]
 
 # What h5py raises for damaged structures, depending on where the damage is.
 BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
@@ -124,6 +132,29 @@ class Containment:
         if not self.allowed or not inside:
             raise _unsafe(what, where, name)
         return existing
+
+
+def require_inside(path: Path, folder: Path) -> None:
+    """Refuse a link out of a folder, which would read a file that nobody named.
+
+    Raises
+    ------
+    UnsafeFileError
+        If the path, its links followed, does not lie in the folder.
+
+    Examples
+    --------
+    >>> require_inside(Path("plane0/F.npy"), Path("plane0"))
+    """
+    target = Path(os.path.realpath(path))
+    if not target.is_relative_to(os.path.realpath(folder)):
+        raise UnsafeFileError(
+            "a link reaches outside the folder",
+            where=path,
+            found=f"a link to {target}",
+            expected="a file inside the folder",
+            hint="copy the file there, or open the folder that it lies in",
+        )
 
 
 def virtual_files(plist: h5p.PropDCID) -> set[str]:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurodyn.errors import UnsafeFileError, UnsupportedFormatError
+from neurodyn.errors import UnsupportedFormatError
 from neurodyn.io.arrays import read_npy, read_npz
 from neurodyn.io.children import Notes, Select, check_children, read_children
+from neurodyn.io.containment import require_inside
 from neurodyn.io.faults import Fault, OnBad
 from neurodyn.io.neuroformer_arrays import NamedArrays, is_layout
 from neurodyn.io.neuroformer_clock import Clocks
@@ -200,7 +201,7 @@ class _StoredArrays(Mapping[str, Any]):
         self.paths = [self._path(name) for name in self._names] if source.is_dir() else [source]
         if source.is_dir():
             for path in self.paths:
-                _require_inside(path, source)
+                require_inside(path, source)
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
         if name not in self._names:
@@ -243,15 +244,3 @@ def _names(source: Path) -> dict[str, None]:
 def _in_numbers(name: str) -> list[tuple[int, str]]:
     """Return a key by which numbers in names are sorted as numbers."""
     return [(len(p) if p.isdecimal() else 0, p) for p in re.split(r"([0-9]+)", name)]
-
-
-def _require_inside(path: Path, folder: Path) -> None:
-    """Refuse a link out of the folder, which would read a file that nobody named."""
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UnsafeFileError(
-            "a link reaches outside the folder",
-            where=path,
-            found="a link to elsewhere",
-            expected="a file inside the folder",
-            hint="copy the file there",
-        )

@@ -7,7 +7,6 @@ rate is in there, so it has to be said.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ from neurodyn.errors import (
     EmptySelectionError,
     FileError,
     NeurodynError,
-    UnsafeFileError,
     UnsupportedFormatError,
     suggest,
 )
 from neurodyn.io.arrays import read_npy
 from neurodyn.io.children import Child, Notes, Select, check_children, read_children
+from neurodyn.io.containment import require_inside
 from neurodyn.io.faults import Fault, OnBad, Quality
 from neurodyn.io.lazy import FileArray, lazy_variable
 from neurodyn.io.limits import require_budget
@@ -179,7 +178,7 @@ class _Reader:
         self.folder = _plane(self.source, plane)
         present = [f for f in (*FILES.values(), CELLS) if self._path(f).exists()]
         for name in present:
-            _require_inside(self._path(name))
+            require_inside(self._path(name), self.folder)
         self.watch = Watch(self._path(name) for name in present)
         self.children = [
             Child(f"signal/{name}", name, self._reading(file))
@@ -365,16 +364,3 @@ def _no_plane(wanted: str | None, present: list[str], source: Path) -> EmptySele
         found=", ".join(present),
         hint=suggest(str(wanted), present),
     )
-
-
-def _require_inside(path: Path) -> None:
-    """Refuse a link out of the folder, which would read a file that nobody named."""
-    folder = Path(os.path.realpath(path.parent))
-    if not Path(os.path.realpath(path)).is_relative_to(folder):
-        raise UnsafeFileError(
-            "a link reaches outside the folder",
-            where=path,
-            found=f"a link to {os.readlink(path) if path.is_symlink() else 'elsewhere'}",
-            expected="a file inside the folder",
-            hint="copy the file there, or open the folder that it lies in",
-        )

@@ -7,7 +7,14 @@ from neurodyn.metrics.classification import (
 )
 from neurodyn.metrics.components import matched_similarity, participation_ratio
 from neurodyn.metrics.connectivity import connectivity_table, direction_accuracy, hub_recall
-from neurodyn.metrics.decoding import Decoder, decode, fit_ridge, r2, r2_per_output
+from neurodyn.metrics.decoding import (
+    Decoder,
+    decode,
+    decoding_scores,
+    fit_ridge,
+    r2,
+    r2_per_output,
+)
 from neurodyn.metrics.dynamics import rate_r2, rate_r2_per_unit
 from neurodyn.metrics.generated_counts import psth_correlation, window_f1
 from neurodyn.metrics.generation import compare_generated, spike_statistics
@@ -46,6 +53,7 @@ __all__ = [
     "condition_means",
     "connectivity_table",
     "decode",
+    "decoding_scores",
     "direction_accuracy",
     "fit_ridge",
     "hub_recall",

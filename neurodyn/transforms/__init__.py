@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neurodyn.transforms.averaging import psth as psth
     from neurodyn.transforms.binning import bin_spikes as bin_spikes
     from neurodyn.transforms.bold_resampling import resample_bold as resample_bold
+    from neurodyn.transforms.calcium_events import calcium_events as calcium_events
     from neurodyn.transforms.concatenation import concatenate_sessions as concatenate_sessions
     from neurodyn.transforms.denoising import denoise as denoise
     from neurodyn.transforms.intervals import difference as difference
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "averaging": ["psth"],
         "binning": ["bin_spikes"],
         "bold_resampling": ["resample_bold"],
+        "calcium_events": ["calcium_events"],
         "denoising": ["denoise"],
         "parcellation": ["parcellate"],
         "intervals": ["difference", "intersection", "union"],

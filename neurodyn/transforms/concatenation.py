@@ -41,7 +41,7 @@ def concatenate_sessions(sessions: Mapping[str, xr.DataTree], *, gap: float = 1.
     Returns
     -------
     xr.DataTree
-        A recording. Columns that not all sessions have are left out and counted in
+        A recording. Columns, and amplitudes, that not all sessions have are left out and counted in
         ``attrs["quality"]``; ``attrs["session_offset"]`` [s] by name says what was added to times.
 
     Raises
@@ -51,7 +51,8 @@ def concatenate_sessions(sessions: Mapping[str, xr.DataTree], *, gap: float = 1.
     ConfigError
         If the gap is negative or a name holds a slash.
     DataError
-        If the sessions hold other kinds, or their behavior has other features.
+        If the sessions hold other kinds, their behavior has other features or their amplitudes
+        another unit.
 
     Examples
     --------
@@ -134,8 +135,10 @@ def _spikes(
     ]
     columns, n_left_out = _common_columns(parts, "unit")
     columns["session"] = np.repeat(list(parts), [part.sizes["unit"] for part in parts.values()])
+    amplitude = _amplitude(parts)
+    n_left_out += amplitude is None and any("amplitude" in part for part in parts.values())
     table = np.concatenate([*observed, np.empty((0, 2))])
-    return build_spikes(
+    found = build_spikes(
         np.concatenate([part["spike_time"].values + offsets[n] for n, part in parts.items()]),
         np.concatenate([part["row_size"].values for part in parts.values()]),
         [f"{name}/{unit}" for name, part in parts.items() for unit in part["unit"].values],
@@ -144,6 +147,23 @@ def _spikes(
         tick_hz=next(iter(rates.values())),
         **_quality(n_left_out),
     )
+    return found if amplitude is None else found.assign(amplitude=amplitude)
+
+
+def _amplitude(parts: Mapping[str, xr.Dataset]) -> xr.Variable | None:
+    """Return the amplitudes of the spikes of all sessions, if all have them."""
+    if not all("amplitude" in part for part in parts.values()):
+        return None
+    units = {name: part["amplitude"].attrs.get("units", "") for name, part in parts.items()}
+    if len(set(units.values())) > 1:
+        raise DataError(
+            "amplitudes have different units",
+            found=units,
+            expected="one unit",
+            hint="scale them first, or leave the amplitudes out with drop_vars",
+        )
+    values = np.concatenate([part["amplitude"].values for part in parts.values()])
+    return xr.Variable(("spike",), values, next(iter(parts.values()))["amplitude"].attrs)
 
 
 def _observed(spikes: xr.Dataset, span: tuple[float, float]) -> list[NDArray[np.float64]]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from neurodyn.windows.subject_splits import check_groups as check_groups
     from neurodyn.windows.subject_splits import grouped_k_fold as grouped_k_fold
     from neurodyn.windows.subject_splits import leave_group_out as leave_group_out
+    from neurodyn.windows.time_folds import blocked_folds as blocked_folds
+    from neurodyn.windows.time_folds import blocked_holdout as blocked_holdout
+    from neurodyn.windows.time_folds import observed_time as observed_time
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -36,5 +39,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "samplers": ["BatchSampler"],
         "splits": ["Split", "blocked_split", "check_leakage", "k_fold", "trial_split"],
         "subject_splits": ["check_groups", "grouped_k_fold", "leave_group_out"],
+        "time_folds": ["blocked_folds", "blocked_holdout", "observed_time"],
     },
 )

@@ -165,3 +165,34 @@ def test_other_kinds_clocks_and_features_are_refused(rng, days):
                 ),
             }
         )
+
+
+def with_amplitude(day, units="dF/F0"):
+    spikes = day["spikes"].to_dataset()
+    size = np.arange(spikes.sizes["spike"]) + spikes["spike_time"].values
+    other = day.copy()
+    other["spikes"].dataset = spikes.assign(amplitude=("spike", size, {"units": units}))
+    return other
+
+
+def test_amplitudes_follow_their_spikes(days):
+    marked = {name: with_amplitude(day) for name, day in days.items()}
+    found = concatenate_sessions(marked)["spikes"].to_dataset()
+    validate(found)
+    assert found["amplitude"].attrs["units"] == "dF/F0"
+    for name, day in marked.items():
+        part = select_units(found, f"session == '{name}'")
+        np.testing.assert_array_equal(part["amplitude"], day["spikes"]["amplitude"])
+
+
+def test_amplitudes_that_not_all_sessions_have_are_left_out_and_counted(days):
+    some = {"mon": with_amplitude(days["mon"]), "tue": days["tue"]}
+    found = concatenate_sessions(some)["spikes"]
+    assert "amplitude" not in found
+    assert found.attrs["quality"] == {"columns_left_out": 1}
+
+
+def test_amplitudes_of_different_units_are_refused(days):
+    mixed = {"mon": with_amplitude(days["mon"]), "tue": with_amplitude(days["tue"], "")}
+    with pytest.raises(DataError, match=r"(?s)different units.*'mon': 'dF/F0'.*drop_vars"):
+        concatenate_sessions(mixed)

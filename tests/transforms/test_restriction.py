@@ -125,3 +125,11 @@ def test_nothing_left_is_refused(session, kind):
         restrict(session[kind].to_dataset(), [[50.0, 60.0]])
     with pytest.raises(EmptySelectionError, match="no interval to keep"):
         restrict(session[kind].to_dataset(), [[1.0, 1.0]])
+
+
+def test_amplitudes_follow_their_spikes():
+    ds = spikes_from_units({"a": [0.1, 0.3], "b": [0.2], "c": [0.4, 0.5]})
+    ds = ds.assign(amplitude=("spike", ds["spike_time"].values * 10))
+    found = restrict(ds, [[0.15, 0.45]])
+    np.testing.assert_allclose(found["amplitude"], [3.0, 2.0, 4.0])
+    np.testing.assert_allclose(found["amplitude"], found["spike_time"] * 10)

@@ -112,3 +112,11 @@ def test_nothing_to_select_from_is_refused(session):
         select_trials(recording([session["spikes"].to_dataset()]), "trial == 1")
     with pytest.raises(EmptySelectionError, match="no units to select"):
         select_units(session["trials"].to_dataset(), "unit == 1")
+
+
+def test_amplitudes_follow_their_spikes():
+    ds = spikes_from_units({"a": [0.1, 0.3], "b": [0.2], "c": [0.4, 0.5]})
+    ds = ds.assign(amplitude=("spike", ds["spike_time"].values * 10))
+    found = select_units(ds, ["c", "a"])
+    np.testing.assert_allclose(found["amplitude"], [4.0, 5.0, 1.0, 3.0])
+    np.testing.assert_allclose(found["amplitude"], found["spike_time"] * 10)

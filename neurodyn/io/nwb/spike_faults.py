@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -43,12 +43,15 @@ class SpikeTrains:
         Unit ids.
     where
         File and object, for messages.
+    row
+        Where each spike is in the file, shape ``(spike,)``, if more is to be read of it.
     """
 
     times: Times
     ends: Ends
     labels: Sequence[str]
     where: str
+    row: NDArray[np.int64] | None = None
 
     @property
     def sizes(self) -> Ends:
@@ -58,7 +61,7 @@ class SpikeTrains:
     def of(self, kept: NDArray[np.bool_]) -> SpikeTrains:
         """Return the trains without units that are not kept; those must be empty."""
         labels = [label for label, keep in zip(self.labels, kept) if keep]
-        return SpikeTrains(self.times, self.ends[kept], labels, self.where)
+        return replace(self, ends=self.ends[kept], labels=labels)
 
     def owners(self, spikes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the units that own the spikes at these positions."""

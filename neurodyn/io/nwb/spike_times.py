@@ -156,12 +156,20 @@ def _settle(
 
 def _without(trains: SpikeTrains, bad: NDArray[np.bool_]) -> SpikeTrains:
     removed = np.concatenate([[0], np.cumsum(bad)])
-    return replace(trains, times=trains.times[~bad], ends=trains.ends - removed[trains.ends])
+    row = None if trains.row is None else trains.row[~bad]
+    return replace(
+        trains, times=trains.times[~bad], ends=trains.ends - removed[trains.ends], row=row
+    )
 
 
 def _sorted(trains: SpikeTrains, units: NDArray[np.int64]) -> SpikeTrains:
-    times = trains.times.copy()
+    times, row = trains.times.copy(), None if trains.row is None else trains.row.copy()
     for unit in units:
         end = int(trains.ends[unit])
-        times[end - int(trains.sizes[unit]) : end].sort()
-    return replace(trains, times=times)
+        own = slice(end - int(trains.sizes[unit]), end)
+        if row is None:
+            times[own].sort()
+        else:
+            order = np.argsort(times[own], kind="stable")
+            times[own], row[own] = times[own][order], row[own][order]
+    return replace(trains, times=times, row=row)

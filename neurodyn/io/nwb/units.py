@@ -26,6 +26,7 @@ from neurodyn.io.nwb.inventory import Entry
 from neurodyn.io.nwb.naming import attribute
 from neurodyn.io.nwb.options import Options
 from neurodyn.io.nwb.regions import unit_electrodes
+from neurodyn.io.nwb.spike_amplitudes import SpikeAmplitudes
 from neurodyn.io.nwb.spike_faults import Session, SpikeTrains
 from neurodyn.io.nwb.spike_times import SpikeTimes, clean_spikes, count_outside
 from neurodyn.io.nwb.tables import Table, read_columns, row_ends
@@ -33,7 +34,7 @@ from neurodyn.io.nwb.tables import Table, read_columns, row_ends
 __all__ = ["read_units"]
 
 NANOSECOND_TICKS = 1e9
-OWN_NAMES = {"unit", "spike", "spike_time", "row_size", "obs_interval"} | {
+OWN_NAMES = {"unit", "spike", "spike_time", "amplitude", "row_size", "obs_interval"} | {
     "obs_start",
     "obs_stop",
     "obs_row_size",
@@ -94,12 +95,17 @@ def read_units(entry: Entry, session: Session, options: Options, quality: Qualit
     trains = _unread_trains(table, flat, quality)
     checked = None if options.spike_time_unit else _with_observation(session, observed)
     times = SpikeTimes(flat, _seconds_per_number(flat, options), trains, checked)
-    columns = _columns(table, quality)
+    amplitude = SpikeAmplitudes.of(table, trains.ends)
+    columns = _columns(table, quality, [] if amplitude is None else [SpikeAmplitudes.COLUMN])
     if quality.lazy:
-        return _spikes(lazy_variable(("spike",), times, units="s"), trains, observed, columns, flat)
+        found = _spikes(
+            lazy_variable(("spike",), times, units="s"), trains, observed, columns, flat
+        )
+        return found if amplitude is None else found.assign(amplitude=amplitude.unread())
     drop = options.duplicates == "drop"
+    row = None if amplitude is None else np.arange(flat.shape[0])
     trains, kept = clean_spikes(
-        replace(trains, times=times.read()), checked, quality, drop_duplicates=drop
+        replace(trains, times=times.read(), row=row), checked, quality, drop_duplicates=drop
     )
     if not kept.all():
         trains = trains.of(kept)
@@ -109,7 +115,8 @@ def read_units(entry: Entry, session: Session, options: Options, quality: Qualit
         outside = count_outside(trains, observed.start, observed.stop, observed.n_intervals)
         quality.note("spikes_outside_observation", outside)
     spike_time = xr.Variable(("spike",), trains.times, {"units": "s"})
-    return _spikes(spike_time, trains, observed, columns, flat)
+    found = _spikes(spike_time, trains, observed, columns, flat)
+    return found if amplitude is None else found.assign(amplitude=amplitude.at(trains.row))
 
 
 def _spikes(
@@ -192,9 +199,9 @@ def _with_observation(session: Session, observed: Observation | None) -> Session
     return Session(session.start, max(session.stop or 0.0, float(observed.stop.max())))
 
 
-def _columns(table: Table, quality: Quality) -> dict[str, xr.Variable]:
+def _columns(table: Table, quality: Quality, left_out: list[str]) -> dict[str, xr.Variable]:
     """Read the coordinates of ``unit``: all columns, ``held_out``, area and position."""
-    left = {*NOT_COLUMNS, *table.unread_columns}
+    left = {*NOT_COLUMNS, *left_out, *table.unread_columns}
     names = [name for name in table.column_names if name not in left]
     held = [name for name in names if name in HELD_OUT]
     rest = [name for name in names if name not in HELD_OUT]

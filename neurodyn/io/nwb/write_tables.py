@@ -14,6 +14,7 @@ from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
 from pynwb.misc import Units
 
 from neurodyn.errors import DataError
+from neurodyn.io.nwb.spike_amplitudes import SpikeAmplitudes
 
 __all__ = ["LABEL_COLUMNS", "add_spikes", "add_trials", "module"]
 
@@ -28,7 +29,12 @@ RENAMED = {
 
 def add_spikes(nwb: NWBFile, name: str, ds: xr.Dataset) -> str:
     """Add spikes as a table of units; returns its path in the file."""
-    columns = _ragged("spike_times", ds["spike_time"].values, np.cumsum(ds["row_size"].values))
+    ends = np.cumsum(ds["row_size"].values)
+    columns = _ragged("spike_times", ds["spike_time"].values, ends)
+    if "amplitude" in ds:
+        columns += _ragged(
+            SpikeAmplitudes.COLUMN, ds["amplitude"].values, ends, _description(ds["amplitude"])
+        )
     if "obs_start" in ds:
         intervals = np.stack([ds["obs_start"].values, ds["obs_stop"].values], axis=1)
         columns += _ragged("obs_intervals", intervals, np.cumsum(ds["obs_row_size"].values))
@@ -119,6 +125,12 @@ def _columns(variable: xr.DataArray, ds: xr.Dataset, dim: str) -> list[VectorDat
     size = ds[f"{name}_size"].values
     flat = values[np.arange(values.shape[1]) < size[:, None]]
     return _ragged(written, _plain(flat), np.cumsum(size), description)
+
+
+def _description(amplitude: xr.DataArray) -> str:
+    units = amplitude.attrs.get("units")
+    said = str(amplitude.attrs.get("description", "amplitude of each spike"))
+    return f"{said} [{units}]" if units else said
 
 
 def _ragged(
