@@ -16,6 +16,7 @@ from neurodyn.datasets.oscillating_network import (
     simulate_oscillating_network,
     write_oscillating_network,
 )
+from neurodyn.datasets.place_cells import PlaceCellsConfig, simulate_place_cells
 from neurodyn.datasets.registry import (
     DatasetInfo,
     dataset_info,
@@ -38,6 +39,7 @@ __all__ = [
     "HubNetworkConfig",
     "LorenzConfig",
     "OscillatingNetworkConfig",
+    "PlaceCellsConfig",
     "Simulation",
     "VisualPopulationConfig",
     "atlas_info",
@@ -60,6 +62,7 @@ __all__ = [
     "simulate_hub_network",
     "simulate_lorenz",
     "simulate_oscillating_network",
+    "simulate_place_cells",
     "simulate_visual_population",
     "truth_path",
     "write",

@@ -24,6 +24,7 @@ from neurodyn.datasets.fmri_phantom import simulate_fmri
 from neurodyn.datasets.hub_network import BACKGROUND, simulate_hub_network
 from neurodyn.datasets.lorenz import TEXTBOOK, simulate_lorenz
 from neurodyn.datasets.oscillating_network import simulate_oscillating_network
+from neurodyn.datasets.place_cells import simulate_place_cells
 from neurodyn.datasets.rest_schaefer100 import read_rest_schaefer100
 from neurodyn.datasets.shipped import shipped
 from neurodyn.datasets.simulation import Simulation
@@ -58,6 +59,7 @@ SIMULATORS: dict[str, tuple[Callable[..., Simulation], dict[str, Any]]] = {
     "hub_network": (simulate_hub_network, {}),
     "hub_network_background": (simulate_hub_network, BACKGROUND),
     "visual_population": (simulate_visual_population, {}),
+    "place_cells": (simulate_place_cells, {}),
 }
 
 

@@ -47,6 +47,7 @@ def test_every_set_has_title_licence_and_citation() -> None:
         "hub_network",
         "hub_network_background",
         "visual_population",
+        "place_cells",
     ]
 
 
