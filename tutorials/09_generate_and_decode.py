@@ -155,7 +155,9 @@ for row in decode_held_out(untrained, labelled, test, baselines=False).rows:
 decoding = pd.DataFrame(rows).set_index(["behavior", "model"])[["r", "r_low", "r_high", "r2"]]
 print(decoding.sort_index().round(2))
 figure = plt.figure(figsize=(8, 4), layout="constrained")
-nd.plots.decoded_traces(tuned.decode(test, "track", step=0.1), start=block[0], stop=block[1], figure=figure)
+nd.plots.decoded_traces(
+    tuned.decode(test, "track", step=0.1), start=block[0], stop=block[1], figure=figure
+)
 
 # %%
 # The network reads off both better than ridge does. That is its form more than its past: on so

@@ -35,7 +35,10 @@ def counts_of(simulation: Simulation) -> NDArray[np.int64]:
     spikes = rec.pick(simulation.recording, "spikes")
     edges = np.arange(simulation.truth.sizes["time"] + 1) * STEP - 1e-9
     return np.stack(
-        [np.histogram(rec.unit_spike_times(spikes, unit), edges)[0] for unit in spikes["unit"].values],
+        [
+            np.histogram(rec.unit_spike_times(spikes, unit), edges)[0]
+            for unit in spikes["unit"].values
+        ],
         axis=1,
     )
 
@@ -112,7 +115,10 @@ def test_fields_and_gains_come_back_from_the_spikes(simulation: Simulation) -> N
         scatter = np.sqrt(np.maximum(wanted, 1.0) / np.maximum(time, STEP))[:, used]
         # fields bend within 10 cm and spikes of no field are on top
         assert (np.abs(error) < 4.5 * scatter + 1.5).all()
-        assert np.corrcoef(error.ravel() + wanted[:, used].ravel(), wanted[:, used].ravel())[0, 1] > 0.95
+        assert (
+            np.corrcoef(error.ravel() + wanted[:, used].ravel(), wanted[:, used].ravel())[0, 1]
+            > 0.95
+        )
 
 
 def test_theta_shows_in_the_phase_of_spikes() -> None:
