@@ -16,6 +16,7 @@ from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.pair_totals import PairTotals, block_batches
 from neurodyn.models.neuroformer.token_windows import TokenWindows
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
+from neurodyn.models.neuroformer.unit_likelihood import unit_log_likelihood
 
 __all__ = ["Deletions", "Effect", "deletion_effect", "without_spikes"]
 
@@ -52,14 +53,15 @@ def deletion_effect(
 ) -> PairTotals:
     r"""Return what is lost of another unit soon after a spike that is deleted [nat per spike].
 
-    .. math:: s_{ji} = \sum_{l = 1}^{lag} \left\langle k_i(b) \log \frac{\lambda_i(b)}
-        {\lambda_i^{-}(b)} - \lambda_i(b) + \lambda_i^{-}(b) \right\rangle_{b = b_j + l}
+    .. math:: s_{ji} = \sum_{l = 1}^{lag} \left\langle \log p_i(b) - \log p_i^{-}(b)
+        \right\rangle_{b = b_j + l}
 
-    is the loss of Poisson log-likelihood of counts k of unit i, with intensities of
-    :func:`~neurodyn.models.neuroformer.intensity.spike_intensity` given earlier bins, and without
-    (-) one spike of unit j in them, for which the window is read anew. It is above 0 where the
-    spike helps to predict, of excitation as of inhibition, and what the network wrongly believes
-    lowers it. ``log_rate`` is the mean of the logarithm alone: what the network believes, signed.
+    with the probability p of the count of unit i in bin b, see
+    :func:`~neurodyn.models.neuroformer.unit_likelihood.unit_log_likelihood`, and without (-) one
+    spike of unit j, for which the window is read anew. It is above 0 where the spike helps to
+    predict, be it by excitation or inhibition; what the network wrongly believes lowers it.
+    ``log_rate`` is signed and what the network believes, right or wrong: the change of
+    :func:`~neurodyn.models.neuroformer.intensity.spike_intensity`.
 
     Parameters
     ----------
@@ -134,24 +136,21 @@ class _Change:
         self, network: NeuroformerNetwork, batch: Mapping[str, Tensor], effect: Effect, n_lags: int
     ) -> None:
         self.network, self.batch, self.effect, self.n_lags = network, batch, effect, n_lags
-        self.full = spike_intensity(network, batch)
-        self.count = torch.zeros_like(self.full)
-        row, column = torch.nonzero(batch["unit"] >= FIRST_UNIT).T
-        where = row, batch["bin"][row, column], batch["unit"][row, column] - FIRST_UNIT
-        self.count.index_put_(where, self.count.new_ones(len(row)), accumulate=True)
+        self.full = self._read(batch)
 
     def __call__(self, deletions: Deletions) -> tuple[Tensor, Tensor]:
         """Return sums over bins (deletion, unit), and which share of all lags they have."""
-        less = spike_intensity(self.network, without_spikes(self.batch, deletions))
-        full, count = self.full[deletions.row], self.count[deletions.row]
-        change = (full / less).log()
-        if self.effect == "log_likelihood":
-            change = count * change - full + less
+        less = self._read(without_spikes(self.batch, deletions))
         each = torch.arange(less.shape[1], device=less.device)
         since = each - _deleted(self.batch, deletions, "bin")[:, None]
         counted = ((since >= 1) & (since <= self.n_lags)).double()
         share = counted.sum(1, keepdim=True) / self.n_lags
-        return torch.einsum("db,dbu->du", counted, change), share
+        return torch.einsum("db,dbu->du", counted, self.full[deletions.row] - less), share
+
+    def _read(self, batch: Mapping[str, Tensor]) -> Tensor:
+        if self.effect == "log_likelihood":
+            return unit_log_likelihood(self.network, batch)
+        return spike_intensity(self.network, batch).log()
 
 
 def _check_settings(effect: Effect, lag: float, bin_size: float) -> int:
