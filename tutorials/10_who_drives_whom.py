@@ -14,9 +14,9 @@ Nothing is written.
 # %%
 # A network with hubs
 # -------------------
-# Thirty leaky integrate-and-fire units, three of which are hubs that drive nine others each. With
-# nothing else the first correlation finds every edge. So there is random wiring between all units,
-# of half the weight. A spike acts after 2 ms. The recording lasts two minutes.
+# Twenty-four leaky integrate-and-fire units, three of which are hubs that drive seven others each.
+# With nothing else any correlation at a lag finds every edge. So there is random wiring between all
+# units, of half the weight. A spike acts after 2 ms. The recording lasts two minutes.
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ from neurodyn.transforms.binning import bin_spikes
 from neurodyn.transforms.connectivity import spike_coupling
 
 recording, truth = nd.datasets.simulate(
-    "hub_network_background", n_units=30, background_probability=0.05, duration=120.0, seed=10
+    "hub_network_background", n_units=24, background_probability=0.05, duration=120.0, seed=10
 )
 edge, hub = truth["edge"].values, truth["hub"].values
 print(
@@ -57,7 +57,7 @@ found = {"correlation": spike_coupling(counts, "correlation", lags=[BIN])["score
 
 # %%
 # It is large where there is an edge, and not only there. Two units with a common driver correlate:
-# one follows at once, the other a little later because it had further to go to its threshold.
+# one may follow at once, and the other a little later because it is further from its threshold.
 
 common_driver = edge.T.astype(int) @ edge > 0
 no_edge = ~edge & ~np.eye(hub.size, dtype=bool)
@@ -106,10 +106,8 @@ model = Neuroformer(config).fit(recording, training=training)
 
 deletion = model.connectivity(recording, "deletion")
 found["deletion"] = deletion["score"]
-found["attention"] = model.connectivity(recording, "attention", n_bootstrap=0)["score"]
-found["gradient x attention"] = model.connectivity(recording, "gradient_attention", n_bootstrap=0)[
-    "score"
-]
+for name, measure in (("attention", "attention"), ("gradient x attention", "gradient_attention")):
+    found[name] = model.connectivity(recording, measure, n_bootstrap=0)["score"]
 
 # %%
 # Against the truth
@@ -147,8 +145,9 @@ print(f"interval above 0: {above[edge].mean():.0%} of edges, {above[no_edge].mea
 # Deletion finds the edges, where common drivers mislead correlation. Attention of the same network
 # finds the hubs and misses many edges: what a network looks at is not yet what drives. And nothing
 # is better than partial correlation at the right lag, which takes a tenth of a second. It needs
-# what is given here: all units are recorded, weights add up, the delay is known. So start there,
-# and ask a network where that fails. No measure sees a driver that was not recorded.
+# what is given here: all units are recorded, weights add up, the delay is known. So start there.
+# What deletion adds is the answer of a model that may also read a stimulus, behavior and a longer
+# past. No measure sees a driver that was not recorded.
 
 auc, precision = table["auc"], table["average_precision"]
 assert auc["deletion"] > 0.995
