@@ -12,7 +12,7 @@ from neurodyn.cli.output import JSON_OPTION, ON_BAD, OnBad, emit, rows_table, to
 
 __all__ = ["connectivity", "decode", "register", "simulate"]
 
-MEASURES = "deletion, attention or gradient_attention."
+MEASURES = "deletion, deletion_log_rate, attention or gradient_attention."
 
 
 def register(app: typer.Typer) -> None:
