@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks._hippocampus import SESSIONS, hippocampus
 from benchmarks._measure import write_table
+from neurodyn.metrics.decoding import decoding_scores
 from neurodyn.metrics.generation import compare_generated
 from neurodyn.models.baselines.behavior_decoding import fit_behavior_decoder, predict_behavior
 from neurodyn.models.baselines.behavior_decoding_config import BehaviorDecodingConfig
@@ -63,8 +64,9 @@ def likelihood(n_folds: int, n_steps: int) -> Iterator[dict[str, Any]]:
     for session, number, (train, test) in _folds(n_folds):
         model, seconds = _fitted(config, train, n_steps)
         scores = model.scores(test)
-        rate = model.predict(test)["rate"]
-        row = {"session": session, "fold": number, "test_bins": rate.sizes["time"]}
+        windows = model.windows(test)
+        scored = windows.store.time((windows.starts[:, None] + np.arange(windows.length)).ravel())
+        row = {"session": session, "fold": number, "test_bins": scored.size}
         yield {
             **row,
             "model": "neuroformer",
@@ -83,7 +85,7 @@ def likelihood(n_folds: int, n_steps: int) -> Iterator[dict[str, Any]]:
                 counts["train"], history=history, n_bases=4 if history < 0.5 else 6
             )
             found = predict_history_glm(glm, counts["test"])["rate"]
-            bits = _bits(found, counts["test"], rate["time"].values, null)
+            bits = _bits(found, counts["test"], scored, null)
             seconds = time.process_time() - begin
             yield {
                 **row,
@@ -227,14 +229,8 @@ def _bits(
 
 
 def _agreement(decoded: xr.Dataset) -> dict[str, float]:
-    true, predicted = (decoded[name].values[:, 0] for name in ("true", "predicted"))
-    known = np.isfinite(true) & np.isfinite(predicted)
-    r = np.corrcoef(true[known], predicted[known])[0, 1]
-    error = np.square(true - predicted)[known].sum()
-    return {
-        "r": float(r),
-        "r2": 1 - float(error / np.square(true[known] - true[known].mean()).sum()),
-    }
+    found = decoding_scores(decoded)
+    return {name: float(found[name][0]) for name in ("r", "r_low", "r_high", "r2")}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodyn.models.baselines.linear_decoding import far_from
+from neurodyn.models.batches import batches
 from neurodyn.training import Batch, Progress, Source, TrainingConfig, train
 from neurodyn.training.randomness import random_scope
 
@@ -97,11 +98,10 @@ class SquaredError:
 
     def validate(self, network: nn.Module, source: Source) -> dict[str, float]:
         """Return the error ``mse`` of all instants."""
-        device, total = next(network.parameters()).device, 0.0
-        for start in range(0, len(source), AT_ONCE):
-            batch = source.gather(np.arange(start, min(start + AT_ONCE, len(source))))
-            found, target = network(batch["inputs"].to(device)), batch["target"].to(device)
-            total += float(F.mse_loss(found, target)) * len(target)
+        total = 0.0
+        for batch in batches(source, network, AT_ONCE):
+            error = F.mse_loss(network(batch["inputs"]), batch["target"])
+            total += float(error) * len(batch["target"])
         return {"mse": total / len(source)}
 
 

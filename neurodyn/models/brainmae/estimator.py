@@ -15,6 +15,7 @@ from torch import nn
 
 from neurodyn.errors import ConfigError, DataError, one_of
 from neurodyn.models.base import RunConfig, arrays_digest
+from neurodyn.models.batches import batches
 from neurodyn.models.brainmae.config import BrainMAEConfig
 from neurodyn.models.brainmae.context import (
     RoiContext,
@@ -23,7 +24,7 @@ from neurodyn.models.brainmae.context import (
     run_windows,
     runs_digest,
 )
-from neurodyn.models.brainmae.features import batches
+from neurodyn.models.brainmae.features import ENCODED_AT_ONCE
 from neurodyn.models.brainmae.network import BrainMAENetwork
 from neurodyn.models.brainmae.objective import ReconstructionObjective
 from neurodyn.models.run_folder import Run
@@ -317,7 +318,7 @@ class BrainMAE(TrainedNetwork[BrainMAEConfig]):
         """Give windows in batches, with the network in evaluation mode and without gradients."""
         self.network_.eval()
         with torch.no_grad():
-            yield from batches(windows, self.device)
+            yield from batches(windows, self.network_, ENCODED_AT_ONCE)
 
     def _from_others(self, batch: dict[str, torch.Tensor]) -> NDArray[np.float32]:
         """Return each region predicted with it hidden, shape ``(batch, frame, roi)``."""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neurodyn.models.batches import batches
 from neurodyn.models.brainmae.examples import Examples
 from neurodyn.models.brainmae.network import BrainMAENetwork
-from neurodyn.windows import RunWindows
 
-__all__ = ["batches", "example_features", "example_means", "window_features"]
+__all__ = ["example_features", "example_means", "window_features"]
 
 ENCODED_AT_ONCE = 32
-
-
-def batches(windows: RunWindows, device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """Give windows in order, in batches on a device."""
-    for first in range(0, len(windows), ENCODED_AT_ONCE):
-        index = np.arange(first, min(first + ENCODED_AT_ONCE, len(windows)))
-        yield {name: value.to(device) for name, value in windows.gather(index).items()}
 
 
 def window_features(network: BrainMAENetwork, batch: dict[str, Tensor]) -> Tensor:
@@ -67,6 +60,6 @@ def example_means(
         Whose windows are gone through.
     """
     network.eval()
-    device = next(network.parameters()).device
-    parts = [function(batch).cpu().numpy() for batch in batches(examples.windows, device)]
+    windows = batches(examples.windows, network, ENCODED_AT_ONCE)
+    parts = [function(batch).cpu().numpy() for batch in windows]
     return examples.mean(np.concatenate(parts))

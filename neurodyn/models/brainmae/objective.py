@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neurodyn.models.batches import WindowSource, batches
 from neurodyn.models.brainmae.config import BrainMAEConfig
 from neurodyn.windows.roi_masks import draw_mask, draw_ratio
 
@@ -19,12 +18,6 @@ __all__ = ["ReconstructionObjective"]
 VALIDATION_BATCH = 64
 # Masks of validation are the same at every call, in every run and on every device.
 VALIDATION_SEED = 20240625
-
-
-class _Source(Protocol):
-    def __len__(self) -> int: ...
-
-    def gather(self, index: NDArray[np.int64]) -> Mapping[str, Tensor]: ...
 
 
 class ReconstructionObjective:
@@ -72,7 +65,7 @@ class ReconstructionObjective:
         }
 
     @torch.no_grad()
-    def validate(self, network: nn.Module, source: _Source) -> dict[str, float]:
+    def validate(self, network: nn.Module, source: WindowSource) -> dict[str, float]:
         """Score reconstructions under masks that are the same at every call.
 
         Returns
@@ -81,12 +74,9 @@ class ReconstructionObjective:
         mean of each ROI's run, pooled over all observed entries that are hidden or visible:
         ``1 - sum (x - y)^2 / sum x^2``; and the ``loss`` at ``validation_ratio``.
         """
-        device = next(network.parameters()).device
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         parts = []
-        for start in range(0, len(source), VALIDATION_BATCH):
-            index = np.arange(start, min(start + VALIDATION_BATCH, len(source)), dtype=np.int64)
-            batch = {name: value.to(device) for name, value in source.gather(index).items()}
+        for batch in batches(source, network, VALIDATION_BATCH):
             parts.append(self._errors(network, batch, self.config.validation_ratio, generator))
         masked, visible = (
             _Errors(*(torch.stack(value).sum() for value in zip(*errors))) for errors in zip(*parts)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurodyn.models.batches import WindowSource, batches
 from neurodyn.models.neuroformer.blocks import Context
 from neurodyn.models.neuroformer.config import BehaviorTarget, NeuroformerConfig
 from neurodyn.models.neuroformer.expected_counts import expected_counts
@@ -34,12 +33,6 @@ BITS = {
     "bits_per_spike": ("counts", "constant_counts"),
     "bits_per_mark": ("marks", "uniform_marks"),
 }
-
-
-class _Source(Protocol):
-    def __len__(self) -> int: ...
-
-    def gather(self, index: NDArray[np.int64]) -> Mapping[str, Tensor]: ...
 
 
 class NeuroformerObjective:
@@ -94,7 +87,7 @@ class NeuroformerObjective:
         return {"loss": loss, **{name: value.detach() for name, value in terms.items()}}
 
     @torch.no_grad()
-    def validate(self, network: nn.Module, source: _Source) -> dict[str, float]:
+    def validate(self, network: nn.Module, source: WindowSource) -> dict[str, float]:
         """Score windows.
 
         Returns
@@ -109,11 +102,10 @@ class NeuroformerObjective:
         token.
         """
         own = cast(NeuroformerNetwork, network)
-        device = next(network.parameters()).device
         total: defaultdict[str, float] = defaultdict(float)
         n_spikes = 0
         decoded: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for batch in _batches(source, device):
+        for batch in batches(source, network, VALIDATION_BATCH):
             output = own(batch)
             for name, value in self._log_likelihoods(own, batch, output).items():
                 total[name] += float(value.double().sum())
@@ -133,7 +125,7 @@ class NeuroformerObjective:
         return scores
 
     @torch.no_grad()
-    def given_past(self, network: nn.Module, source: _Source, *, n_samples: int = 64) -> float:
+    def given_past(self, network: nn.Module, source: WindowSource, *, n_samples: int = 64) -> float:
         """Return bits per spike of independent Poisson counts that read earlier bins alone.
 
         Their means are :func:`~neurodyn.models.neuroformer.expected_counts.expected_counts`; the
@@ -147,9 +139,8 @@ class NeuroformerObjective:
             Draws of each bin.
         """
         own = cast(NeuroformerNetwork, network)
-        device = next(network.parameters()).device
         gain, n_spikes = 0.0, 0
-        for batch in _batches(source, device):
+        for batch in batches(source, network, VALIDATION_BATCH):
             mean = expected_counts(own, batch, n_samples=n_samples)
             gain += float((self._poisson(batch, mean) - self._poisson(batch, self.expected)).sum())
             n_spikes += int((batch["unit"] >= FIRST_UNIT).sum())
@@ -223,12 +214,6 @@ class NeuroformerObjective:
         align = cast(nn.Module, network.alignment)
         loss: Tensor = align(feature, known, alike)
         return loss
-
-
-def _batches(source: _Source, device: torch.device) -> Iterator[dict[str, Tensor]]:
-    for start in range(0, len(source), VALIDATION_BATCH):
-        index = np.arange(start, min(start + VALIDATION_BATCH, len(source)), dtype=np.int64)
-        yield {name: value.to(device) for name, value in source.gather(index).items()}
 
 
 def _pooled(context: Context) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurodyn.errors import ConfigError
+from neurodyn.models.batches import batches
 from neurodyn.models.neuroformer.config import BehaviorTarget
 from neurodyn.models.neuroformer.expected_counts import expected_counts
 from neurodyn.models.neuroformer.modalities import Standardise
@@ -137,8 +138,5 @@ def _window_coords(windows: TokenWindows) -> dict[str, Any]:
 def _batches(network: NeuroformerNetwork, windows: TokenWindows) -> Iterator[Mapping[str, Tensor]]:
     """Give windows in batches, with the network in evaluation mode and without gradients."""
     network.eval()
-    device = next(network.parameters()).device
     with torch.no_grad():
-        for start in range(0, len(windows), BATCH):
-            index = np.arange(start, min(start + BATCH, len(windows)))
-            yield {name: value.to(device) for name, value in windows.gather(index).items()}
+        yield from batches(windows, network, BATCH)
