@@ -23,7 +23,7 @@ help:
 	@touch $@
 
 .venv/ready-test: .venv/ready
-	$(PIP) -e '.[dev,fast,remote,fmri,bids,connectome,dask]'
+	$(PIP) -e '.[dev,fast,remote,fmri,bids,connectome,dask,sweep,gpu]'
 	$(PIP) --no-deps nlb-tools==0.0.4 brainmarks==0.1.1 ml4fmri==1.1.0
 	@touch $@
 

@@ -8,7 +8,18 @@ from typing import NoReturn
 import typer
 
 from neurodyn._version import __version__
-from neurodyn.cli import connectome, data, files, finetune, models, nlb, spikes, sweep, tutorials
+from neurodyn.cli import (
+    connectome,
+    data,
+    files,
+    finetune,
+    models,
+    nlb,
+    preprocess,
+    spikes,
+    sweep,
+    tutorials,
+)
 from neurodyn.cli.output import to_text
 from neurodyn.errors import (
     CheckpointMismatchError,
@@ -44,7 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (files, models, finetune, spikes, connectome, sweep, tutorials):
+for module in (files, preprocess, models, finetune, spikes, connectome, sweep, tutorials):
     module.register(app)
 app.add_typer(data.app, name="datasets")
 app.add_typer(nlb.app, name="nlb")

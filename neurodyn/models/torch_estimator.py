@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neurodyn.kernels.dispatch import recorded
 from neurodyn.models.base import C, RunConfig
 from neurodyn.models.context import DataContext, TrialCounts
 from neurodyn.models.counts_estimator import CountsEstimator
@@ -23,11 +24,20 @@ from neurodyn.training.randomness import random_scope
 from neurodyn.training.run_folder import Resume
 from neurodyn.windows import Windows
 
-__all__ = ["TorchEstimator"]
+__all__ = ["TorchEstimator", "TrainingParts"]
 
 # Stream of random numbers beside those of training and building.
 PREDICT_STREAM = 2
 PREDICTED_AT_ONCE = 256
+
+
+class TrainingParts(NamedTuple):
+    """A new network, what it minimises, and the windows it learns from and is judged by."""
+
+    network: nn.Module
+    objective: Objective
+    source: Windows
+    validation: Windows | None
 
 
 class TorchEstimator(TrainedNetwork[C], CountsEstimator[C]):
@@ -97,18 +107,12 @@ class TorchEstimator(TrainedNetwork[C], CountsEstimator[C]):
         ConfigError, CheckpointError, TrainingDivergedError
             As :func:`neurodyn.training.train`.
         """
-        counts = self._begin_fit(data)
-        source = Windows(self.context_.target_counts(counts))
-        checked = None if validation is None else self._validation_counts(validation)
-        network = self._begin_training(training, len(source))
-        set_mean_count = getattr(network, "set_mean_count", None)
-        if set_mean_count is not None:
-            set_mean_count(_mean_count(source))
+        parts = self.training_parts(data, validation, training)
         self._train(
-            network,
-            self.objective(self.config, self.context_),
-            source,
-            validation=None if checked is None else Windows(checked),
+            parts.network,
+            parts.objective,
+            parts.source,
+            validation=parts.validation,
             folder=folder,
             resume=resume,
         )
@@ -116,6 +120,48 @@ class TorchEstimator(TrainedNetwork[C], CountsEstimator[C]):
         if folder is not None:
             self.save(folder)
         return self
+
+    def predict(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
+        """Return rates as every estimator of counts does; ``attrs["backend"]`` says by what."""
+        with recorded() as routes:
+            found = super().predict(data)
+        return _with_backend(found, routes)
+
+    def transform(self, data: xr.DataTree | xr.Dataset) -> xr.Dataset:
+        """Return ``result_dims`` of the data; ``attrs["backend"]`` says by what."""
+        with recorded() as routes:
+            found = super().transform(data)
+        return _with_backend(found, routes)
+
+    def training_parts(
+        self,
+        data: xr.DataTree | xr.Dataset,
+        validation: xr.DataTree | xr.Dataset | None = None,
+        training: TrainingConfig | None = None,
+    ) -> TrainingParts:
+        """Forget an earlier fit and return what :meth:`fit` gives to the training loop.
+
+        Raises
+        ------
+        LeakageError, DataError, TimebaseError
+            As every ``fit``.
+        """
+        counts = self._begin_fit(data)
+        source = Windows(self.context_.target_counts(counts))
+        checked = None if validation is None else self._validation_counts(validation)
+        network = self._begin_training(training, len(source))
+        set_mean_count = getattr(network, "set_mean_count", None)
+        if set_mean_count is not None:
+            set_mean_count(_mean_count(source))
+        objective = self.objective(self.config, self.context_)
+        return TrainingParts(
+            network, objective, source, None if checked is None else Windows(checked)
+        )
+
+    def take_trained(self, network: nn.Module, history: list[dict[str, Any]]) -> None:
+        """Take a network that was trained elsewhere, among a population for example."""
+        self.network_, self.history_ = network.eval(), history
+        self._finish_fit()
 
     def _build(self) -> nn.Module:
         return self.build_network(self.config, self.context_)
@@ -147,6 +193,13 @@ class TorchEstimator(TrainedNetwork[C], CountsEstimator[C]):
 
     def _provenance(self) -> dict[str, Any]:
         return {**super()._provenance(), "device": str(self.device), "seed": self.training_.seed}
+
+
+def _with_backend(found: xr.Dataset, routes: Mapping[str, str]) -> xr.Dataset:
+    """Note which implementations of which operations ran."""
+    if not routes:
+        return found
+    return found.assign_attrs(backend=", ".join(f"{k} by {v}" for k, v in sorted(routes.items())))
 
 
 def _mean_count(windows: Windows) -> Tensor:

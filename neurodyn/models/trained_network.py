@@ -14,6 +14,7 @@ from neurodyn.config import from_dict
 from neurodyn.models import run_folder
 from neurodyn.models.base import Arrays, C, Estimator, RunConfig
 from neurodyn.training import Objective, Source, TrainingConfig, read_history, train
+from neurodyn.training.devices import is_first_process
 from neurodyn.training.history import History
 from neurodyn.training.randomness import random_scope
 from neurodyn.training.run_folder import Resume
@@ -41,6 +42,10 @@ class TrainedNetwork(Estimator[C]):
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network_.parameters()).device
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run folder; of several processes that trained together the first one does."""
+        return super().save(folder) if is_first_process() else Path(folder)
 
     def _begin_training(self, training: TrainingConfig | None, n_windows: int) -> nn.Module:
         """Settle how to train, and return a new network."""

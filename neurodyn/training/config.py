@@ -15,6 +15,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "cosine", "plateau"),
     "precision": ("32-true", "bf16-mixed"),
     "device": ("auto", "cpu", "cuda", "mps"),
+    "strategy": ("ddp", "fsdp"),
     "monitor_mode": ("min", "max"),
     "on_save_error": ("raise", "warn"),
 }
@@ -64,8 +65,11 @@ class TrainingConfig:
         Decay per update of a moving average of the weights; when set, the average is what is
         validated, kept and returned.
     precision, device, n_devices
-        ``"bf16-mixed"`` computes the network's forward pass in bfloat16; several devices train
-        data-parallel.
+        ``"bf16-mixed"`` computes the network's forward pass in bfloat16; several devices, over
+        all machines together, train data-parallel.
+    strategy
+        Of several devices: each holds the whole network (``"ddp"``), or its part of the weights,
+        gradients and moments of the optimizer between two uses (``"fsdp"``).
     deterministic
         On CUDA ask for reproducible kernels, which are slower; CPU always is reproducible.
     seed
@@ -108,6 +112,7 @@ class TrainingConfig:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_devices: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     deterministic: bool = True
     seed: int = 0
     validate_every: int = 100

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from neurodyn.errors import ConfigError, TrainingDivergedError, one_of, suggest
 from neurodyn.training.config import TrainingConfig
 from neurodyn.training.devices import (
     any_signal,
+    is_sharded,
     mean_over_devices,
     own_part,
     scores_of_first_device,
@@ -38,6 +40,7 @@ from neurodyn.training.randomness import (
 )
 from neurodyn.training.run_folder import Resume, RunFolder
 from neurodyn.training.schedules import learning_rate
+from neurodyn.training.sharding import whole
 from neurodyn.training.signals import StopRequest, TrainingInterrupted, stop_on_signals
 from neurodyn.training.state import TrainingState, build_optimizer
 
@@ -155,8 +158,16 @@ class _Run:
     ) -> None:
         self.fabric, self.objective, self.training = fabric, objective, training
         self.source, self.validation, self.files = source, validation, files
-        optimizer = build_optimizer(network, training)
-        self.module, self.optimizer = fabric.setup(network, optimizer)
+        self.network = network
+        if is_sharded(training):
+            # parts of a network are of no use afterwards: a copy is taken apart
+            network = copy.deepcopy(network)
+            self.module = fabric.setup_module(network)
+            optimizer = build_optimizer(network, training)
+            self.optimizer: Any = fabric.setup_optimizers(optimizer)
+        else:
+            optimizer = build_optimizer(network, training)
+            self.module, self.optimizer = fabric.setup(network, optimizer)
         self.state = TrainingState(network, optimizer, training, source)
 
     def until_done(self, stop: StopRequest) -> TrainingResult:
@@ -238,7 +249,7 @@ class _Run:
         norm = self.fabric.clip_gradients(
             self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False
         )
-        return math.nan if norm is None else float(norm)
+        return math.nan if norm is None else float(whole(norm))
 
     def _skip_or_raise(
         self,
@@ -275,10 +286,13 @@ class _Run:
     def _result(self) -> TrainingResult:
         state, files = self.state, self.files
         state.load_final_weights()
-        state.network.eval()
+        if self.network is not state.network:
+            weights = {name: whole(part) for name, part in state.network.state_dict().items()}
+            self.network.to(self.fabric.device).load_state_dict(weights)
+        self.network.eval()
         position = state.sampler.state_dict()
         return TrainingResult(
-            network=state.network,
+            network=self.network,
             step=state.step,
             epoch=position["epoch"] + (position["position"] == len(state.sampler)),
             stopped="n_steps" if state.step >= self.training.n_steps else "patience",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from neurodyn.training.checkpoint import Checkpoint
 from neurodyn.training.config import TrainingConfig
 from neurodyn.training.protocols import OrderedSource, Source
 from neurodyn.training.schedules import Monitor
+from neurodyn.training.sharding import as_sharded, load_whole, whole
 from neurodyn.windows.samplers import BatchSampler
 
-__all__ = ["TrainingState", "build_optimizer", "fingerprint"]
+__all__ = ["TrainingState", "build_optimizer", "fingerprint", "under_other_settings"]
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -34,6 +35,7 @@ _FREE = frozenset(
         "n_steps",
         "patience",
         "device",
+        "strategy",
         "checkpoint_every",
         "keep_checkpoints",
         "on_save_error",
@@ -86,12 +88,15 @@ class TrainingState:
     def load_final_weights(self) -> None:
         """Give the network the best weights, else their average, else leave it its own."""
         if self.best is not None:
-            self.network.load_state_dict(self.best)
+            load_whole(self.network, self.best)
         elif self.average is not None:
             self.average.copy_to_network(self.average.weights)
 
     def capture(self, random: Mapping[str, Tensor]) -> Checkpoint:
-        """Return a checkpoint of this instant with the given random states."""
+        """Return a checkpoint of this instant with the given random states.
+
+        All devices have to ask together, because parts of sharded tensors are brought together.
+        """
         optimizer = {
             f"{name}/{key}": value
             for name, values in self._optimizer_states().items()
@@ -136,11 +141,11 @@ class TrainingState:
         for name, tensor in checkpoint.tensors.items():
             part, _, rest = name.partition("/")
             parts.setdefault(part, {})[rest] = tensor
-        self.network.load_state_dict(parts["network"])
+        load_whole(self.network, parts["network"])
         self._restore_optimizer(parts.get("optimizer", {}))
         if self.average is not None:
             for name, weight in self.average.weights.items():
-                weight.copy_(parts["average"][name])
+                weight.copy_(as_sharded(parts["average"][name], weight))
             self.average.n_updates = state["average_updates"]
         self.best = parts.get("best")
         self.step, self.n_skipped = state["step"], state["n_skipped"]
@@ -156,11 +161,15 @@ class TrainingState:
         return {name: states.get(i, {}) for i, name in enumerate(self._trained_names())}
 
     def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
-        position = {name: i for i, name in enumerate(self._trained_names())}
+        names, parameters = self._trained_names(), dict(self.network.named_parameters())
+        position = {name: i for i, name in enumerate(names)}
         states: dict[int, dict[str, Tensor]] = {}
         for path, tensor in tensors.items():
             name, _, key = path.rpartition("/")
-            states.setdefault(position[name], {})[key] = tensor
+            # a moment lies where its parameter does, a counter lies everywhere
+            moment = tensor.shape == parameters[name].shape
+            value = as_sharded(tensor, parameters[name]) if moment else tensor
+            states.setdefault(position[name], {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": states, "param_groups": groups})
 
@@ -169,19 +178,46 @@ def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim
     """Return the optimizer that the configuration names, over all trained parameters.
 
     A network with a method ``learning_rate_scale(name)`` has the rate multiplied by what it
-    returns for the name of a parameter.
+    returns for the name of a parameter; one with ``step_scales``, a number for each entry of the
+    first dim of all its parameters, has their steps multiplied by it.
     """
     build = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
     groups = [
         {"params": list(parameters.values()), "scale": scale}
         for scale, parameters in _groups(network).items()
     ]
-    return build(
+    optimizer = build(
         groups,
         lr=training.learning_rate,
         betas=training.betas,
         weight_decay=training.weight_decay,
+        # one pass over each parameter instead of one for each operation
+        fused=True,
     )
+    scales: Sequence[float] = getattr(network, "step_scales", ())
+    if any(scale != 1 for scale in scales):
+        _scale_steps(optimizer, scales)
+    return optimizer
+
+
+def _scale_steps(optimizer: torch.optim.Optimizer, scales: Sequence[float]) -> None:
+    """Multiply the steps of entries of the first dim, as a learning rate of their own would."""
+    before: list[Tensor] = []
+
+    def parameters() -> Iterator[Tensor]:
+        return (p for group in optimizer.param_groups for p in group["params"])
+
+    def remember(*_: Any) -> None:
+        before[:] = [p.detach().clone() for p in parameters()]
+
+    @torch.no_grad()
+    def scale(*_: Any) -> None:
+        for old, new in zip(before, parameters()):
+            factor = old.new_tensor(scales).view(-1, *[1] * (old.ndim - 1))
+            new.copy_(torch.lerp(old, new, factor))
+
+    optimizer.register_step_pre_hook(remember)
+    optimizer.register_step_post_hook(scale)
 
 
 def _groups(network: nn.Module) -> dict[float, dict[str, nn.Parameter]]:
@@ -211,8 +247,36 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()
 
 
+def under_other_settings(
+    checkpoint: Checkpoint, training: TrainingConfig, config: Any = None
+) -> Checkpoint:
+    """Return a checkpoint as one that a run with other settings may continue from.
+
+    It stays tied to its data and to the shapes of its weights; batch size and seed, which the
+    position in the data depends on, stay what they were.
+
+    Parameters
+    ----------
+    checkpoint
+        Of the run that is left.
+    training
+        Settings of the run that goes on from it.
+    config
+        Settings of its network, where the network has some.
+    """
+    kept = {name: checkpoint.state["training"][name] for name in ("batch_size", "seed")}
+    changed: dict[str, Any] = {"training": {**_tied(training), **kept}}
+    if is_dataclass(config) and checkpoint.state["settings"]:
+        changed["settings"] = to_dict(config)
+    return replace(checkpoint, state={**checkpoint.state, **changed})
+
+
+def _tied(training: TrainingConfig) -> dict[str, Any]:
+    """Return the settings in which a checkpoint and its run agree."""
+    return {key: value for key, value in to_dict(training).items() if key not in _FREE}
+
+
 def _identity(network: nn.Module, training: TrainingConfig, source: Source) -> dict[str, Any]:
-    settings = {key: value for key, value in to_dict(training).items() if key not in _FREE}
     weights = {
         name: f"{tuple(tensor.shape)} {tensor.dtype}"
         for name, tensor in network.state_dict().items()
@@ -224,7 +288,7 @@ def _identity(network: nn.Module, training: TrainingConfig, source: Source) -> d
         "data": fingerprint(source),
         "network": weights,
         "settings": to_dict(config) if is_dataclass(config) else {},
-        "training": settings,
+        "training": _tied(training),
     }
 
 
@@ -254,6 +318,8 @@ def _flatten(values: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, An
 
 def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies on the CPU that share no memory, as safetensors asks for."""
+    # sharded tensors are brought together in the same order on all devices
     return {
-        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+        name: whole(tensor.detach()).to("cpu", copy=True).contiguous()
+        for name, tensor in sorted(tensors.items())
     }

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from neurodyn.windows.roi_masks import draw_ratio as draw_ratio
     from neurodyn.windows.runs import RunWindows as RunWindows
     from neurodyn.windows.samplers import BatchSampler as BatchSampler
+    from neurodyn.windows.spike_windows import SpikeTensors as SpikeTensors
+    from neurodyn.windows.spike_windows import SpikeWindows as SpikeWindows
     from neurodyn.windows.splits import Split as Split
     from neurodyn.windows.splits import blocked_split as blocked_split
     from neurodyn.windows.splits import check_leakage as check_leakage
@@ -37,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "roi_masks": ["SCHEMES", "draw_mask", "draw_ratio"],
         "runs": ["RunWindows"],
         "samplers": ["BatchSampler"],
+        "spike_windows": ["SpikeTensors", "SpikeWindows"],
         "splits": ["Split", "blocked_split", "check_leakage", "k_fold", "trial_split"],
         "subject_splits": ["check_groups", "grouped_k_fold", "leave_group_out"],
         "time_folds": ["blocked_folds", "blocked_holdout", "observed_time"],

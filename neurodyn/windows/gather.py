@@ -16,7 +16,8 @@ class CountTensors:
     Parameters
     ----------
     count
-        Shape ``(row, unit)``, uint8 or uint16; shared with the tensor on a CPU.
+        Shape ``(row, unit)``, uint8 or uint16; shared with the tensor on a CPU. A tensor stays
+        where it is if it is on ``device``.
     observed
         Shape ``(row, unit)`` or ``(row, 1)``, or None: all are observed.
     length
@@ -27,16 +28,14 @@ class CountTensors:
 
     def __init__(
         self,
-        count: NDArray[np.unsignedinteger],
-        observed: NDArray[np.bool_] | None,
+        count: NDArray[np.unsignedinteger] | Tensor,
+        observed: NDArray[np.bool_] | Tensor | None,
         length: int,
         device: str | torch.device,
     ) -> None:
-        # torch indexes few unsigned types
-        plain = count if count.dtype == np.uint8 else count.astype(np.int32)
         self.n_units = count.shape[1]
         self.length = length
-        self.count = _shared(plain).to(device)
+        self.count = _shared(count).to(device)
         self.observed = None if observed is None else _shared(observed).to(device)
 
     def gather(self, index: NDArray[np.int64], starts: NDArray[np.int64]) -> dict[str, Tensor]:
@@ -72,6 +71,10 @@ class CountTensors:
         target.copy_(windows[torch.from_numpy(starts).to(target.device)])
 
 
-def _shared(values: NDArray[np.generic]) -> Tensor:
-    """Return a tensor on the same memory; torch warns of read-only memory, so that is copied."""
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
+def _shared(values: NDArray[np.generic] | Tensor) -> Tensor:
+    """Return a tensor on the same memory, where torch can hold the type and write to it."""
+    if isinstance(values, Tensor):
+        return values
+    # torch indexes few unsigned types, and warns of read-only memory
+    plain = values.astype(np.int32) if values.dtype == np.uint16 else values
+    return torch.from_numpy(plain if plain.flags.writeable else plain.copy())

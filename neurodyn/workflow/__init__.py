@@ -19,6 +19,7 @@ from neurodyn.workflow.inputs import inputs_for, only_file
 from neurodyn.workflow.neuroformer import Finetuning, finetune_neuroformer, fit_neuroformer
 from neurodyn.workflow.neuroformer_plan import NeuroformerPlan, neuroformer_plan
 from neurodyn.workflow.plans import BASELINES, load_model, matched_gru, plan
+from neurodyn.workflow.preprocess import preprocess
 from neurodyn.workflow.spike_connectivity import connectivity_run
 from neurodyn.workflow.spike_decoding import decode_run
 from neurodyn.workflow.spike_generation import simulate_run
@@ -63,6 +64,7 @@ __all__ = [
     "open_traces",
     "part_of_runs",
     "plan",
+    "preprocess",
     "pretrain",
     "simulate_run",
     "split_trials",

@@ -19,6 +19,7 @@ from neurodyn.models.brainmae.context import bold_runs, run_windows
 from neurodyn.models.brainmae.estimator import BrainMAE
 from neurodyn.models.brainmae.presets import preset as brainmae_preset
 from neurodyn.training import TrainingConfig
+from neurodyn.training.devices import end_helpers
 from neurodyn.windows.subject_splits import grouped_k_fold
 from neurodyn.workflow.bold import part_of_runs
 from neurodyn.workflow.finish import finish
@@ -140,6 +141,7 @@ def pretrain(
         folder=folder,
         resume="auto" if resume else False,
     )
+    end_helpers()
     said = SPLIT.format(len(bold_runs(train)), len(bold_runs(others)))
     metrics = {
         "headline": BrainMAE.name,

@@ -25,6 +25,7 @@ from neurodyn.models.counts_estimator import CountsEstimator
 from neurodyn.models.langevinflow.estimator import LangevinFlowEstimator
 from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.models.tuning import tune
+from neurodyn.training.devices import end_helpers
 from neurodyn.workflow.data import Data, division
 from neurodyn.workflow.finish import finish
 
@@ -86,6 +87,7 @@ def compare(
     for name, plan in plans.items():
         home = folder if name == headline else folder / "baselines" / name
         fitted[name] = _fitted(plan, data.train, home, resume)
+        end_helpers()
         predicted[name] = fitted[name].predict(data.evaluation)
     tried = ", ".join(f"{name} {plan.n_draws}" for name, plan in plans.items())
     metrics = {

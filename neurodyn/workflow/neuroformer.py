@@ -13,6 +13,7 @@ from neurodyn.errors import ConfigError, DataError
 from neurodyn.models import run_folder
 from neurodyn.models.neuroformer.estimator import Neuroformer
 from neurodyn.training import TrainingConfig
+from neurodyn.training.devices import end_helpers
 from neurodyn.workflow.finish import finish, write_beside
 from neurodyn.workflow.neuroformer_plan import (
     NeuroformerPlan,
@@ -89,6 +90,7 @@ def fit_neuroformer(
         folder=folder,
         resume="auto" if resume else False,
     )
+    end_helpers()
     metrics, found = _judged(model, data, parts, baselines)
     metrics["notes"] = [*metrics["notes"], *notes]
     return _finished(model, Path(folder), parts, metrics, found, title=title, command=command)
@@ -180,6 +182,7 @@ def finetune_neuroformer(
         folder=folder,
         resume="auto" if resume else False,
     )
+    end_helpers()
     metrics, found = _judged(model, data, parts, baselines)
     name, share = Path(run).resolve().name, f"{100 * how.share:g} % of the windows"
     learned = f"Fine-tuned from the run {name}, on {share}"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
-import logging
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,15 +13,15 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurodyn.config import assign, uid
-from neurodyn.errors import ConfigError, MissingDependencyError, NeurodynError
+from neurodyn.errors import ConfigError, NeurodynError
 from neurodyn.models.connectome import ConnectomeConfig, DynamicConnectome
 from neurodyn.models.connectome.estimator import traces_digest
 from neurodyn.models.run_folder import MANIFEST
 from neurodyn.provenance import add_history
 from neurodyn.recording import results
-from neurodyn.training.display import tracked
 from neurodyn.workflow.plans import setting
 from neurodyn.workflow.traces import open_traces
+from neurodyn.workflow.workers import run_jobs
 
 __all__ = ["Job", "grid_of", "run_job", "sweep"]
 
@@ -94,11 +90,7 @@ def sweep(
     paths, whole = [Path(session).resolve() for session in sessions], Path(folder).resolve()
     pairs = itertools.product(zip(names, paths), configs)
     jobs = [Job(name, path, one, whole / name / uid(one)) for (name, path), one in pairs]
-    if client is None and n_workers == 1:
-        rows = [run_job(job) for job in tracked(jobs, "fitting")]
-    else:
-        with _workers(n_workers) if client is None else contextlib.nullcontext(client) as dask:
-            rows = dask.gather(dask.map(run_job, jobs, pure=False))
+    rows = run_jobs(run_job, jobs, client=client, n_workers=n_workers, label="fitting")
     return add_history(_table(rows, names, list(grid), configs), "sweep", grid=dict(grid))
 
 
@@ -131,29 +123,6 @@ def grid_of(texts: Iterable[str]) -> dict[str, list[str]]:
     for key, values in map(setting, texts):
         grid.setdefault(key, []).extend(value.strip() for value in values.split(","))
     return grid
-
-
-@contextlib.contextmanager
-def _workers(n_workers: int) -> Iterator[Any]:
-    """Give a Dask client of processes on this machine, which end with the block."""
-    try:
-        distributed: Any = import_module("dask.distributed")
-    except ImportError as error:
-        raise MissingDependencyError("dask.distributed", "dask") from error
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        distributed.LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            local_directory=scratch,
-            # a worker that is slow to end is killed, which nobody needs to know
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
 
 
 def run_job(job: Job) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_updates_equal_those_of_a_plain_loop():
     result = line(n_steps=20, gradient_clip=0.5, weight_decay=0.1)
     torch.manual_seed(0)
     network, source = nn.Linear(1, 1), Line()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.05, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.05, weight_decay=0.1, fused=True)
     order = []
     for epoch in range(5):
         permutation = np.random.default_rng([0, epoch]).permutation(32)

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from neurodyn.models.brainmae.config import BrainMAEConfig
 from neurodyn.models.brainmae.temporal import SegmentTransformer
+from neurodyn.models.in_parts import in_parts
 
 __all__ = ["SegmentDecoder"]
 
@@ -15,7 +16,7 @@ class SegmentDecoder(nn.Module):
     """A transformer over segments, then one perceptron for each ROI.
 
     The hidden units of ROI i in segment k are ``GELU(W (e_i * (1 + G y_k)) + D y_k)``: a linear
-    map of the embeddings that the state y_k makes, so all ROIs and segments are one product.
+    map of the embeddings that the state y_k makes.
 
     Parameters
     ----------
@@ -73,11 +74,16 @@ class SegmentDecoder(nn.Module):
         """
         n_batch, n_segments = token.shape[0], token.shape[1] - 1
         state = self.transformer(token, seen)[:, 1:].flatten(0, 1)
-        gain = 1 + self.gain(state)
-        maps = self.widen.weight * gain[:, None, :]
-        hidden = functional.linear(embedding, maps.flatten(0, 1), self.drive(state).flatten())
-        hidden = hidden.view(len(embedding), len(state), -1)
-        if node is not None:
-            hidden = hidden + self.skip(node).transpose(0, 1)
-        frames: Tensor = self.readout(functional.gelu(hidden))
-        return frames.transpose(0, 1).reshape(n_batch, n_segments, len(embedding), -1)
+        gain, drive = 1 + self.gain(state), self.drive(state)
+        read = [gain[:, None], drive[:, None], *([] if node is None else [node])]
+
+        def frames_of(gain: Tensor, drive: Tensor, *node: Tensor) -> Tensor:
+            hidden = self.widen(embedding * gain) + drive
+            if node:
+                hidden = hidden + self.skip(*node)
+            frames: Tensor = self.readout(functional.gelu(hidden))
+            return frames
+
+        n_rois = len(embedding)
+        frames = in_parts(frames_of, *read, n_hidden=n_rois * drive.shape[-1])
+        return frames.view(n_batch, n_segments, n_rois, -1)

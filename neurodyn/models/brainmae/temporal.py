@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurodyn.models.dropout import dropout
+
 __all__ = ["SegmentTransformer", "TransformerLayer"]
 
 
@@ -38,16 +40,16 @@ class TransformerLayer(nn.Module):
         self.perceptron = nn.Sequential(
             nn.Linear(size, hidden_size), nn.GELU(), nn.Linear(hidden_size, size)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, token: Tensor, seen: Tensor | None = None) -> Tensor:
         """Return new tokens (batch, token, feature); only those ``seen`` (batch, token) count."""
         query, key, value = self._heads(token)
         allowed = None if seen is None else seen[:, None, None, :]
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
-        token = token + self.dropout(self.mix(mixed.transpose(1, 2).flatten(2)))
-        added: Tensor = token + self.dropout(self.perceptron(self.perceptron_norm(token)))
-        return added
+        share = self.dropout if self.training else 0.0
+        token = token + dropout(self.mix(mixed.transpose(1, 2).flatten(2)), share)
+        return token + dropout(self.perceptron(self.perceptron_norm(token)), share)
 
     def weights(self, token: Tensor, seen: Tensor | None = None) -> Tensor:
         """Return attention (batch, head, token, token it attends to) of this layer's input."""

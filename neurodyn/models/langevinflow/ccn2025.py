@@ -8,11 +8,15 @@ the prior's transitions, started at an inferred state. See
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurodyn.kernels.gru_scan import gru_scan
+from neurodyn.kernels.langevin_scan import LARGEST_LATENT
+from neurodyn.models.dropout import dropout
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 from neurodyn.models.langevinflow.integrators import PublishedEuler
 from neurodyn.models.langevinflow.latents import (
@@ -20,6 +24,7 @@ from neurodyn.models.langevinflow.latents import (
     Latents,
     Posterior,
     normal_divergence,
+    scan,
 )
 from neurodyn.models.langevinflow.potentials import build_potential
 
@@ -87,44 +92,46 @@ class PublishedLangevinFlow(LangevinNetwork):
 
     def _hidden(self, count: Tensor, n_forward: int) -> Tensor:
         """Run the encoder, dims (batch, time, hidden); bins beyond the data repeat the last."""
-        cell, quirks = self.cell, self.config.quirks
-        projected = functional.linear(count, cell.weight_ih, cell.bias_ih).unbind(1)
-        first = projected[:1] if quirks.lagged_input else ()
-        inputs = (*first, *projected)[: len(projected)] + projected[-1:] * n_forward
-        state = count.new_zeros(len(count), cell.hidden_size)
-        states = []
-        for given in inputs:
-            state = self._advance(given, state)
-            if quirks.recurrent_dropout:
-                state = functional.dropout(state, self.config.dropout, self.training)
-            states.append(state)
-        hidden = torch.stack(states, 1)
-        if quirks.recurrent_dropout:
-            return hidden
-        return functional.dropout(hidden, self.config.dropout, self.training)
+        cell, quirks, n_time = self.cell, self.config.quirks, count.shape[1]
+        read = torch.arange(n_time, device=count.device) - int(quirks.lagged_input)
+        order = torch.cat([read.clamp_min(0), read.new_full((n_forward,), n_time - 1)])
+        # Time leads in memory, because the scan takes all trials of a bin at once.
+        bins_first = count.transpose(0, 1).contiguous()
+        gates = functional.linear(bins_first, cell.weight_ih, cell.bias_ih)[order]
+        share = self.config.dropout if self.training else 0.0
+        drops = self._recurrent_dropout(gates, share) if quirks.recurrent_dropout else {}
+        hidden: Tensor = gru_scan(
+            gates.transpose(0, 1)[None], cell.weight_hh[None], cell.bias_hh[None], **drops
+        ).squeeze(0)
+        return hidden if quirks.recurrent_dropout else dropout(hidden, share)
 
-    def _advance(self, given: Tensor, state: Tensor) -> Tensor:
-        """Advance the GRU by one bin; ``given`` is the projected input."""
-        reset_in, update_in, new_in = given.chunk(3, -1)
-        recurrent = functional.linear(state, self.cell.weight_hh, self.cell.bias_hh)
-        reset_own, update_own, new_own = recurrent.chunk(3, -1)
-        reset = torch.sigmoid(reset_in + reset_own)
-        update = torch.sigmoid(update_in + update_own)
-        new = torch.tanh(torch.addcmul(new_in, reset, new_own))
-        return torch.lerp(new, state, update)
+    def _recurrent_dropout(self, gates: Tensor, share: float) -> dict[str, Any]:
+        """Return what the scan drops of its states: a seed on a GPU, else the mask itself."""
+        if gates.is_cuda:
+            return {"dropout": share, "seed": torch.randint(2**62, (1,), device=gates.device)}
+        ones = gates.new_ones(1, gates.shape[1], gates.shape[0], self.cell.hidden_size)
+        return {"mask": dropout(ones, share)}
 
     def flow(self, posterior: Posterior, noise: Tensor | None = None) -> Latents:
         """Follow the prior from the inferred state; no noise means the mean path."""
+        position, velocity = self._path(posterior, noise)
+        start = normal_divergence(posterior.mean[:, :2], posterior.log_variance[:, :2])
+        divergence = start.sum((1, 2)) + self._step_divergence(position, velocity)
+        force = torch.zeros_like(posterior.mean[:, 2:])
+        return Latents(position, velocity, posterior.hidden, force, divergence)
+
+    def _path(self, posterior: Posterior, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        force = self.potential.polynomial()
+        if force is not None and posterior.mean.shape[-1] <= LARGEST_LATENT:
+            physics = self.integrator.physics(posterior.mean)
+            return scan(posterior, physics, force, noise=noise, scheme="euler")[:2]
         draw = posterior.mean
         if noise is not None:
             draw = draw + torch.exp(0.5 * posterior.log_variance) * noise
-        position, velocity = self.integrator(
+        path: tuple[Tensor, Tensor] = self.integrator(
             draw[:, 0], draw[:, 1], draw[:, 2:], self.potential.bind()
         )
-        start = normal_divergence(posterior.mean[:, :2], posterior.log_variance[:, :2])
-        divergence = start.sum((1, 2)) + self._step_divergence(position, velocity)
-        force = torch.zeros_like(draw[:, 2:])
-        return Latents(position, velocity, posterior.hidden, force, divergence)
+        return path
 
     def _step_divergence(self, position: Tensor, velocity: Tensor) -> Tensor:
         """Divergence of the transitions from velocities N(0, 0.1) [nats], dims (batch,)."""

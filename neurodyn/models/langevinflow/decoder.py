@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurodyn.models.dropout import Dropout
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 
 __all__ = ["LinearDecoder", "TransformerDecoder", "build_decoder"]
@@ -31,7 +32,7 @@ class LinearDecoder(nn.Module):
 
     def __init__(self, n_features: int, n_units: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.readout = nn.Linear(n_features, n_units)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ class TransformerDecoder(nn.Module):
             _Layer(size, n_heads, feedforward_size, dropout) for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.readout = nn.Linear(size, n_units)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -96,12 +97,14 @@ class _Layer(nn.Module):
         self.query_key_value, self.mix = nn.Linear(size, 3 * size), nn.Linear(size, size)
         self.widen = nn.Linear(size, feedforward_size)
         self.narrow = nn.Linear(feedforward_size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, token: Tensor) -> Tensor:
         projected = self.query_key_value(self.attention_norm(token))
         query, key, value = projected.unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(query, key, value)
+        # Written out: as fast for so few bins, and it can be mapped over a population.
+        score = (query / math.sqrt(query.shape[-1])) @ key.mT
+        seen = score.softmax(-1) @ value
         token = token + self.dropout(self.mix(seen.transpose(1, 2).flatten(2)))
         wide = self.dropout(functional.gelu(self.widen(self.feedforward_norm(token))))
         widened: Tensor = token + self.dropout(self.narrow(wide))

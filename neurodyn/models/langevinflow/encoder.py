@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from neurodyn.kernels.gru_scan import gru_scan
+from neurodyn.models.dropout import Dropout
 from neurodyn.models.langevinflow.latents import Posterior
 
 __all__ = ["BidirectionalEncoder"]
@@ -42,7 +45,7 @@ class BidirectionalEncoder(nn.Module):
         self.recurrent = nn.GRU(n_inputs, hidden_size, batch_first=True, bidirectional=True)
         self.initial = nn.Linear(2 * hidden_size, 4 * latent_size)
         self.innovation = nn.Linear(2 * hidden_size, 2 * latent_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         with torch.no_grad():
             for head in (self.initial, self.innovation):
                 head.weight.mul_(0.5)
@@ -51,9 +54,9 @@ class BidirectionalEncoder(nn.Module):
 
     def forward(self, count: Tensor, n_forward: int = 0) -> Posterior:
         """Return the posterior given counts, dims (batch, time, held-in unit)."""
-        hidden, last = self.recurrent(count)
-        hidden = self.dropout(hidden)
-        ends = self.dropout(torch.cat([last[0], last[1]], -1))
+        forth, back = self._states(count)
+        hidden = self.dropout(torch.cat([forth, back], -1))
+        ends = self.dropout(torch.cat([forth[:, -1], back[:, 0]], -1))
         batch = len(count)
         initial_mean, initial_spread = self.initial(ends).chunk(2, -1)
         later_mean, later_spread = self.innovation(hidden[:, 1:]).chunk(2, -1)
@@ -62,3 +65,15 @@ class BidirectionalEncoder(nn.Module):
         spread = torch.cat([initial_spread.view(batch, 2, -1), later_spread, beyond], 1)
         held = hidden[:, -1:].expand(-1, n_forward, -1)
         return Posterior(mean, spread, torch.cat([hidden, held], 1))
+
+    def _states(self, count: Tensor) -> Tensor:
+        """Return the states of both directions, dims (direction, batch, time, hidden)."""
+        entering, recurrent, entering_bias, recurrent_bias = (
+            torch.stack([getattr(self.recurrent, f"{name}_l0{end}") for end in ("", "_reverse")])
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        # Time leads in memory, because the scan takes all trials of a bin at once.
+        bins_first = count.transpose(0, 1).contiguous()
+        gates = functional.linear(bins_first, entering.flatten(0, 1), entering_bias.flatten())
+        gates = gates.view(*gates.shape[:2], 2, -1).permute(2, 1, 0, 3)
+        return gru_scan(gates, recurrent, recurrent_bias, bidirectional=True)

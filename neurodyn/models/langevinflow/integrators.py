@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from neurodyn.kernels.langevin_scan import Physics
 from neurodyn.models.langevinflow.potentials import Force
 
 __all__ = ["Baoab", "PublishedEuler"]
@@ -89,6 +90,12 @@ class Baoab(nn.Module):
         """Standard deviation of the random kick of one step."""
         return torch.sqrt(self.temperature * (1 - self.persistence.square()))
 
+    def physics(self, spread: Tensor) -> Physics:
+        """Return the numbers of the dynamics, started at positions of a standard deviation."""
+        return Physics(
+            spread, torch.sqrt(self.temperature), self.kick_size, self.step, self.persistence
+        )
+
     def rotation(self) -> Tensor | None:
         """Return the rotation of velocities, dims (group, site, site), or nothing."""
         if self.turn is None:
@@ -162,6 +169,11 @@ class PublishedEuler(nn.Module):
     def kick_size(self) -> float:
         """Standard deviation of the random kick of one step."""
         return math.sqrt(2 * self.loss)
+
+    def physics(self, like: Tensor) -> Physics:
+        """Return the numbers of the scheme, of the type and device of a tensor."""
+        numbers = (1.0, 1.0, self.kick_size, self.step, 1 - self.loss)
+        return Physics(*(like.new_full((), number) for number in numbers))
 
     def forward(
         self, position: Tensor, velocity: Tensor, innovation: Tensor, force: Force

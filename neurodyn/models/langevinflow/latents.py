@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from neurodyn.kernels.langevin_scan import Physics, Scheme, langevin_scan
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 from neurodyn.models.langevinflow.potentials import Potential
 
@@ -75,6 +76,10 @@ class LangevinNetwork(nn.Module):
         """Follow one path; ``noise`` (batch, draw, latent) samples it, nothing means the mean."""
         raise NotImplementedError
 
+    def sample(self, posterior: Posterior, generator: torch.Generator | None = None) -> Latents:
+        """Follow one path that is drawn from the posterior."""
+        return self.flow(posterior, draw_noise(posterior, generator))
+
     def decode(self, latents: Latents) -> Tensor:
         """Return log expected counts, dims (batch, time, unit)."""
         raise NotImplementedError
@@ -98,7 +103,7 @@ class LangevinNetwork(nn.Module):
             Standard normal numbers, dims (batch, draw, latent); drawn when not given.
         """
         posterior = self.encode(count, n_forward)
-        latents = self.flow(posterior, draw_noise(posterior) if noise is None else noise)
+        latents = self.sample(posterior) if noise is None else self.flow(posterior, noise)
         return LangevinOutput(self.decode(latents), latents)
 
     @torch.no_grad()
@@ -132,7 +137,7 @@ class LangevinNetwork(nn.Module):
         geometric = self.config.mode == "ccn2025" and self.config.quirks.geometric_average
         total = torch.zeros(())
         for _ in range(wanted):
-            log_count = self.decode(self.flow(posterior, draw_noise(posterior, generator)))
+            log_count = self.decode(self.sample(posterior, generator))
             total = total.to(log_count) + (log_count if geometric else torch.exp(log_count))
         return torch.exp(total / wanted) if geometric else total / wanted
 
@@ -141,6 +146,58 @@ def draw_noise(posterior: Posterior, generator: torch.Generator | None = None) -
     """Draw the standard normal numbers that one path takes, dims (batch, draw, latent)."""
     mean = posterior.mean
     return torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+
+
+def scan(
+    posterior: Posterior,
+    physics: Physics,
+    force: tuple[Tensor, Tensor | None],
+    *,
+    noise: Tensor | None = None,
+    seed: Tensor | None = None,
+    rotation: Tensor | None = None,
+    scheme: Scheme = "baoab",
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run :func:`~neurodyn.kernels.langevin_scan.langevin_scan` for one network.
+
+    Parameters
+    ----------
+    posterior
+        What is drawn from.
+    physics
+        Single numbers.
+    force
+        S and q of ``-z S - q z^3``.
+    noise, seed, rotation, scheme
+        As of the scan, without its dim of the population.
+
+    Returns
+    -------
+    Positions and velocities, dims (batch, time, latent), and the divergence (batch,).
+    """
+    stiffness, quartic, turned, drawn = (
+        None if tensor is None else tensor[None] for tensor in (*force, rotation, noise)
+    )
+    found = langevin_scan(
+        posterior.mean[None],
+        posterior.log_variance[None],
+        cast(Tensor, stiffness),
+        Physics(*(number[None] for number in physics)),
+        noise=drawn,
+        seed=seed,
+        rotation=turned,
+        quartic=quartic,
+        scheme=scheme,
+    )
+    # not [0], whose gradient would fill zeros
+    position, velocity, divergence = (tensor.squeeze(0) for tensor in found)
+    return position, velocity, divergence
+
+
+def draw_seed(posterior: Posterior, generator: torch.Generator | None = None) -> Tensor:
+    """Draw a seed where the posterior is, dims (1,), for noise that the scan makes itself."""
+    device = posterior.mean.device
+    return torch.randint(2**62, (1,), generator=generator, device=device)
 
 
 def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

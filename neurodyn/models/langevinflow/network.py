@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from neurodyn.kernels.langevin_scan import Physics
 from neurodyn.models.langevinflow.ccn2025 import PublishedLangevinFlow
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 from neurodyn.models.langevinflow.decoder import build_decoder
@@ -14,7 +15,9 @@ from neurodyn.models.langevinflow.latents import (
     LangevinNetwork,
     Latents,
     Posterior,
+    draw_seed,
     normal_divergence,
+    scan,
 )
 from neurodyn.models.langevinflow.potentials import build_potential
 
@@ -65,21 +68,45 @@ class LangevinFlow(LangevinNetwork):
         posterior: Posterior = self.encoder(count, n_forward)
         return posterior
 
-    def flow(self, posterior: Posterior, noise: Tensor | None = None) -> Latents:
-        """Integrate one path; ``noise`` (batch, draw, latent) samples it, none means the mean."""
+    def flow(
+        self, posterior: Posterior, noise: Tensor | None = None, seed: Tensor | None = None
+    ) -> Latents:
+        """Integrate one path; ``noise`` (batch, draw, latent) samples it, none means the mean.
+
+        Where the force is a polynomial, ``seed`` (1,) has the noise drawn on the way.
+        """
+        force, physics = self.potential.polynomial(), self.integrator.physics(self.log_spread.exp())
+        if force is None:
+            position, velocity = self._steps(posterior, noise, physics)
+            divergence = normal_divergence(posterior.mean, posterior.log_variance).sum((1, 2))
+        else:
+            rings = self.integrator.rotation()
+            rotation = None if rings is None else _block_diagonal(rings)
+            position, velocity, divergence = scan(
+                posterior, physics, force, noise=noise, seed=seed, rotation=rotation
+            )
+        to_force = physics.kick / physics.step
+        inferred = to_force * posterior.mean[:, 2:]
+        return Latents(position, velocity, posterior.hidden, inferred, divergence)
+
+    def sample(self, posterior: Posterior, generator: torch.Generator | None = None) -> Latents:
+        """Integrate one path that is drawn from the posterior."""
+        if posterior.mean.is_cuda and self.config.potential != "mlp":
+            return self.flow(posterior, seed=draw_seed(posterior, generator))
+        return super().sample(posterior, generator)
+
+    def _steps(
+        self, posterior: Posterior, noise: Tensor | None, physics: Physics
+    ) -> tuple[Tensor, Tensor]:
+        """Integrate step by step under autograd, for a force of any form."""
         draw = posterior.mean
         if noise is not None:
             draw = draw + torch.exp(0.5 * posterior.log_variance) * noise
-        position, velocity = self.integrator(
-            torch.exp(self.log_spread) * draw[:, 0],
-            torch.sqrt(self.integrator.temperature) * draw[:, 1],
-            draw[:, 2:],
-            self.potential.bind(),
+        position, velocity = physics.spread * draw[:, 0], physics.speed * draw[:, 1]
+        path: tuple[Tensor, Tensor] = self.integrator(
+            position, velocity, draw[:, 2:], self.potential.bind()
         )
-        to_force = self.integrator.kick_size / self.integrator.step
-        divergence = normal_divergence(posterior.mean, posterior.log_variance).sum((1, 2))
-        force = to_force * posterior.mean[:, 2:]
-        return Latents(position, velocity, posterior.hidden, force, divergence)
+        return path
 
     def decode(self, latents: Latents) -> Tensor:
         """Return log expected counts, dims (batch, time, unit)."""
@@ -93,6 +120,13 @@ class LangevinFlow(LangevinNetwork):
     def set_mean_count(self, mean_count: Tensor) -> None:
         """Start the readout at the mean expected count of every unit, dims (unit,)."""
         self.decoder.readout.bias.copy_(torch.log(mean_count.clamp_min(1e-3)))
+
+
+def _block_diagonal(blocks: Tensor) -> Tensor:
+    """Return (block, row, column) as one matrix, zeros outside the blocks."""
+    n_blocks, size, _ = blocks.shape
+    apart = torch.eye(n_blocks, dtype=blocks.dtype, device=blocks.device)
+    return torch.einsum("gh,gpq->gphq", apart, blocks).reshape(n_blocks * size, n_blocks * size)
 
 
 def build_network(config: LangevinFlowConfig, n_inputs: int, n_outputs: int) -> LangevinNetwork:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neurodyn.errors import ConfigError, EmptySelectionError
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
@@ -113,10 +114,12 @@ class LangevinObjective:
         share = 1 - keep_prob * (1 - self.config.pass_prob)
         # The mean weight of an element is 1, so the sum estimates the likelihood of all.
         scale = 1 / share if self.config.mode == "elbo" else 1.0
-        held_in = ~self.held_out.to(count.device)
-        masked = torch.ones_like(weight)
-        masked[:, : read.shape[1], held_in] = target.to(weight.dtype) * scale
-        return read, weight * masked
+        # Held-out units and forward bins are always scored: their place is a column of ones.
+        scored = functional.pad(target.to(weight.dtype) * scale, (0, 1), value=1.0)
+        column = torch.where(self.held_out, self.n_inputs, (~self.held_out).cumsum(0) - 1)
+        scored = scored.index_select(-1, column.to(count.device))
+        scored = functional.pad(scored, (0, 0, 0, self.n_forward), value=1.0)
+        return read, weight * scored
 
     def _published_loss(
         self,

@@ -39,6 +39,10 @@ class Potential(nn.Module):
         """Return -dU/dz, dims (..., latent), of positions (..., latent)."""
         return self.bind()(position)
 
+    def polynomial(self) -> tuple[Tensor, Tensor | None] | None:
+        """Return S and q of a force ``-z S - q z^3``, nothing for a force of another form."""
+        return None
+
 
 class RingPotential(Potential):
     """Oscillators on rings, coupled to their neighbours: never repelling far from the origin.
@@ -120,9 +124,13 @@ class RingPotential(Potential):
         quartic = self.quartic()
         return energy if quartic is None else energy + 0.25 * quartic * position.pow(4).sum(-1)
 
+    def polynomial(self) -> tuple[Tensor, Tensor | None]:
+        """Return the stiffness and lambda."""
+        return self.stiffness(), self.quartic()
+
     def bind(self) -> Force:
         """Return ``z -> -(K^T K + w0^2) z - lambda z^3``."""
-        stiffness, quartic = self.stiffness(), self.quartic()
+        stiffness, quartic = self.polynomial()
         if quartic is None:
             return lambda position: -(position @ stiffness)
         return lambda position: -(position @ stiffness) - quartic * position.pow(3)
@@ -214,6 +222,12 @@ class PublishedPotential(Potential):
         grouped = position.view(*position.shape[:-1], 4, self.n_sites)
         convolved = _correlate(grouped, self.taps())
         return torch.sum(convolved.sum(-2) * grouped.sum(-2), -1)
+
+    def polynomial(self) -> tuple[Tensor, None]:
+        """Return the Hessian of the quadratic form, dims (latent, latent)."""
+        size = 4 * self.n_sites
+        identity = torch.eye(size, dtype=self.kernel.dtype, device=self.kernel.device)
+        return -self.force(identity), None
 
     def bind(self) -> Force:
         """Return the force, both halves of the product rule written out."""

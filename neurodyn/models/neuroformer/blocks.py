@@ -9,10 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurodyn.models.dropout import dropout
+from neurodyn.models.neuroformer.packing import Packing
+
 __all__ = ["Attention", "Block", "Context", "GrowingKeys", "KeysValues"]
 
 # Tokens that fit into the memory of keys at first.
 FIRST_CAPACITY = 8
+# Numbers that a CPU takes at once.
+VECTOR = 16
 
 
 class Context(NamedTuple):
@@ -140,20 +145,36 @@ class Attention(nn.Module):
         self.mix = nn.Linear(size, size)
         self.register_buffer("rates", rates, persistent=False)
 
-    def project(self, token: Tensor, time: Tensor, known: Tensor | None = None) -> KeysValues:
+    def project(
+        self,
+        token: Tensor,
+        time: Tensor,
+        known: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> KeysValues:
         """Return keys and values of tokens (batch, token, feature) at times [bins]."""
-        key, value = (self._heads(part) for part in self.key_value(token).chunk(2, -1))
+        made = self.key_value(token)
+        if packing is not None:
+            made = packing.pad(made)
+        key, value = (self._heads(part) for part in made.chunk(2, -1))
         allowed = None if known is None else known[:, None, None, :]
         return KeysValues(self._rotate(key, time), value, allowed)
 
     def forward(
-        self, token: Tensor, time: Tensor, read: KeysValues, *, causal: bool = False
+        self,
+        token: Tensor,
+        time: Tensor,
+        read: KeysValues,
+        *,
+        causal: bool = False,
+        packing: Packing | None = None,
     ) -> Tensor:
         """Return what tokens (batch, token, feature) at times [bins] find in what they read.
 
-        With ``causal``, token i reads the first i + 1 of as many as there are.
+        With ``causal``, token i reads the first i + 1 of as many as there are. With ``packing``
+        tokens are packed, given and returned; times are not.
         """
-        query = self._rotate(self._heads(self.query(token)), time)
+        query = self._queries(token, time, packing)
         n_rows, shared = len(query), len(read.key) < len(query)
         if shared:
             # queries of all windows side by side: what they share is read once
@@ -161,7 +182,7 @@ class Attention(nn.Module):
         share = self.dropout if self.training else 0.0
         if share and query.is_cpu:
             # torch would hold the weights too and take longer
-            mixed = _dropped(_weights(query, read, causal), share) @ read.value
+            mixed = _weights(query, read, causal, share) @ read.value
         else:
             mixed = functional.scaled_dot_product_attention(
                 query,
@@ -173,15 +194,27 @@ class Attention(nn.Module):
             )
         if shared:
             mixed = mixed.reshape(self.n_heads, n_rows, -1, mixed.shape[-1]).transpose(0, 1)
-        found: Tensor = self.mix(mixed.transpose(1, 2).flatten(2))
+        joined = mixed.transpose(1, 2).flatten(2)
+        found: Tensor = self.mix(joined if packing is None else packing.pack(joined))
         return found
 
     def weights(
-        self, token: Tensor, time: Tensor, read: KeysValues, *, causal: bool = False
+        self,
+        token: Tensor,
+        time: Tensor,
+        read: KeysValues,
+        *,
+        causal: bool = False,
+        packing: Packing | None = None,
     ) -> Tensor:
         """Return how :meth:`forward` weighs what is read, (batch, head, token, read token)."""
-        query = self._rotate(self._heads(self.query(token)), time)
-        return _weights(query, read, causal)
+        return _weights(self._queries(token, time, packing), read, causal)
+
+    def _queries(self, token: Tensor, time: Tensor, packing: Packing | None) -> Tensor:
+        query = self.query(token)
+        if packing is not None:
+            query = packing.pad(query)
+        return self._rotate(self._heads(query), time)
 
     def _heads(self, feature: Tensor) -> Tensor:
         n_rows, n_tokens, size = feature.shape
@@ -240,6 +273,7 @@ class Block(nn.Module):
         *,
         causal: bool = False,
         known: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
         """Return new tokens.
 
@@ -250,11 +284,14 @@ class Block(nn.Module):
         read
             What is read; the tokens themselves if not given: earlier ones with ``causal``, else
             those that are ``known``, bool (batch, token).
+        packing
+            Of tokens that are packed, (token, feature), as those that are returned then are.
         """
         normed = self.attention_norm(token)
         if read is None:
-            read = self.attention.project(normed, time, known)
-        return self._added(token, self.attention(normed, time, read, causal=causal))
+            read = self.attention.project(normed, time, known, packing)
+        found = self.attention(normed, time, read, causal=causal, packing=packing)
+        return self._added(token, found)
 
     def read(self, context: Context) -> KeysValues:
         """Return keys and values of a context, one row for each window."""
@@ -270,28 +307,25 @@ class Block(nn.Module):
     def _added(self, token: Tensor, found: Tensor) -> Tensor:
         """Return tokens with what attention found and what the perceptron makes of both."""
         share = self.dropout if self.training else 0.0
-        token = token + _dropped(found, share)
-        return token + _dropped(self.perceptron(self.perceptron_norm(token)), share)
+        token = token + dropout(found, share)
+        return token + dropout(self.perceptron(self.perceptron_norm(token)), share)
 
 
-def _weights(query: Tensor, read: KeysValues, causal: bool) -> Tensor:
-    score = query @ read.key.transpose(-1, -2) / query.shape[-1] ** 0.5
-    if read.known is not None:
-        score = score.masked_fill(~read.known, -torch.inf)
+def _weights(query: Tensor, read: KeysValues, causal: bool, share: float = 0.0) -> Tensor:
+    """Return weights (batch, head, token, read token), a share of them dropped."""
+    n_batch, n_heads, n_tokens, size = query.shape
+    n_keys = read.key.shape[2]
+    bias = query.new_zeros(())
     if causal:
-        later = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).triu(1)
-        score = score.masked_fill(later, -torch.inf)
-    weights: Tensor = score.softmax(-1)
-    return weights
-
-
-def _dropped(feature: Tensor, share: float) -> Tensor:
-    """Return features with a share of them set to 0 at random, and the others larger for it."""
-    if not share:
-        return feature
-    if not feature.is_cpu:
-        return functional.dropout(feature, share)
-    # on a CPU torch's own draws take twice as long
-    kept = torch.rand_like(feature).ge_(share)
-    scaled: Tensor = feature * kept.div_(1 - share)
-    return scaled
+        bias = query.new_full((n_tokens, n_keys), -torch.inf).triu_(1)
+    if read.known is not None:
+        unknown = query.new_zeros(read.known.shape).masked_fill_(~read.known, -torch.inf)
+        bias = (bias + unknown).expand(n_batch, n_heads, -1, -1).flatten(0, 1)
+    queries, keys = query.flatten(0, 1), read.key.flatten(0, 1)
+    # torch goes through the last dimension one by one where it is shorter than a vector
+    if short := n_keys < VECTOR:
+        queries, keys, bias = keys, queries, bias.mT if bias.ndim else bias
+    score = torch.baddbmm(bias, queries, keys.mT, alpha=size**-0.5)
+    weights = dropout(score.softmax(-2 if short else -1), share)
+    weights = weights.mT if short else weights
+    return weights.view(n_batch, n_heads, n_tokens, n_keys)

@@ -121,7 +121,11 @@ class TokenEmbedding(nn.Module):
         self.mark = nn.Embedding(config.n_marks, config.size) if config.n_marks else None
 
     def forward(
-        self, unit: Tensor, bins: Tensor, first: int | None = None, mark: Tensor | None = None
+        self,
+        unit: Tensor,
+        bins: Tensor,
+        first: int | Tensor | None = None,
+        mark: Tensor | None = None,
     ) -> Tensor:
         """Return features (batch, token, feature).
 
@@ -130,8 +134,8 @@ class TokenEmbedding(nn.Module):
         unit, bins
             Tokens and bins, (batch, token).
         first
-            Position of the first token in its sequence, None for spikes of the past, which have
-            no position.
+            Position of the first token in its sequence, a number or a tensor () of one; None for
+            spikes of the past, which have no position.
         mark
             Levels of amplitude (batch, token), where the configuration has marks.
         """
@@ -141,6 +145,6 @@ class TokenEmbedding(nn.Module):
             token = token + self.mark(cast(Tensor, mark)) * spike
         if first is None or self.order is None:
             return token
-        position = torch.arange(first, first + unit.shape[1], device=unit.device)
+        position = first + torch.arange(unit.shape[1], device=unit.device)
         placed: Tensor = token + self.order(position)
         return placed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurodyn.errors import ConfigError, one_of
+from neurodyn.models.neuroformer.captured_step import CapturedStep
 from neurodyn.models.neuroformer.generation import GeneratedTokens, Sampling, sample_windows
 from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.spikes_of_rows import SpikesOfRows
@@ -23,6 +25,7 @@ __all__ = ["DivergenceWatch", "FreeRun", "FreeRunning", "Reader", "cut_segments"
 Ints = NDArray[np.int64]
 #: From first bins of windows, (window,), to what they read, as a batch of as many rows.
 Reader = Callable[[Ints], Mapping[str, Tensor]]
+Draw = Callable[[Mapping[str, Tensor]], GeneratedTokens]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +144,8 @@ class FreeRun(NamedTuple):
         Rows that were stopped for too many spikes or for none, bool (segment, sample).
     mark
         Of each spike, where the network has marks, int64 (spike,).
+    backend
+        How steps ran: ``"cuda graph"`` or ``"eager"``.
     """
 
     segment: Ints
@@ -152,6 +157,7 @@ class FreeRun(NamedTuple):
     diverged: NDArray[np.bool_]
     silent: NDArray[np.bool_]
     mark: Ints | None = None
+    backend: str = "eager"
 
 
 def cut_segments(
@@ -234,11 +240,17 @@ def free_run(
     generator = torch.Generator(network.norm.weight.device).manual_seed(settings.seed)
     at_once = max(1, settings.batch_size // settings.n_samples)
     parts = [segments[at : at + at_once] for at in range(0, len(segments), at_once)]
-    walks = [_Walk(network, read, part, settings, generator) for part in parts]
+    sampling = settings.watch.bound(settings.sampling)
+    draw: Draw = partial(sample_windows, network, sampling=sampling, generator=generator)
+    backend = "eager"
+    if network.norm.weight.is_cuda:
+        step = CapturedStep(network, sampling, generator)
+        draw, backend = step.sample, step.backend
+    walks = [_Walk(network, read, part, settings, draw) for part in parts]
     steps = [(walk, number) for walk in walks for number in range(walk.n_steps)]
     for walk, number in tracked(steps, "generating", shown=progress):
         walk.step(number)
-    return _joined(walks, segments, settings.n_samples, at_once)
+    return _joined(walks, segments, settings.n_samples, at_once)._replace(backend=backend)
 
 
 class _Walk:
@@ -250,12 +262,11 @@ class _Walk:
         read: Reader,
         segments: Ints,
         settings: FreeRunning,
-        generator: torch.Generator,
+        draw: Draw,
     ) -> None:
-        self.network, self.read, self.generator = network, read, generator
+        self.network, self.read, self.draw = network, read, draw
         self.n_bins, self.n_past = network.config.n_bins, network.config.n_past_bins
         self.free = settings.past == "generated"
-        self.sampling = settings.watch.bound(settings.sampling)
         self.longest_silence = settings.watch.silence(self.n_bins + self.n_past)
         n_samples = settings.n_samples
         self.first, self.begin, self.stop = np.repeat(segments, n_samples, axis=0).T.copy()
@@ -275,10 +286,7 @@ class _Walk:
             return
         start = self.first[self.row] + offset
         with torch.inference_mode():
-            batch = self._batch(start)
-            drawn = sample_windows(
-                self.network, batch, sampling=self.sampling, generator=self.generator
-            )
+            drawn = self.draw(self._batch(start))
         new = SpikesOfRows.of(_fields(drawn), self.row)
         self._watch(new, drawn.ended.cpu().numpy(), start)
         new = new.take((self.stop > self.first + offset)[new.row])

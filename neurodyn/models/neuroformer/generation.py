@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from neurodyn.errors import ConfigError
+from neurodyn.errors import ConfigError, TrainingDivergedError
 from neurodyn.models.neuroformer.blocks import Context
 from neurodyn.models.neuroformer.decoding_cache import DecodingCache
-from neurodyn.models.neuroformer.heads import MarkHead
 from neurodyn.models.neuroformer.network import NeuroformerNetwork
 from neurodyn.models.neuroformer.tokenizer import EOS, FIRST_UNIT, PAD, SOS
 
-__all__ = ["GeneratedTokens", "Sampling", "keep_likely", "sample_windows"]
+__all__ = [
+    "GeneratedTokens",
+    "Sampling",
+    "TokenDraws",
+    "keep_likely",
+    "read_windows",
+    "sample_windows",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,9 @@ class Sampling:
         Keeps the likeliest until their probability reaches this; 1 keeps all.
     max_spikes
         Most spikes of a window; windows that reach it are reported, not ended.
+    capture
+        Whether a step is captured as a CUDA graph where windows are generated one after another on
+        CUDA; the samples are the same without.
 
     Raises
     ------
@@ -52,6 +61,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     max_spikes: int = 500
+    capture: bool = True
 
     def __post_init__(self) -> None:
         ranges = {
@@ -145,6 +155,8 @@ def sample_windows(
     ------
     ConfigError
         If the network is in training mode.
+    TrainingDivergedError
+        If the network gives numbers that are not finite.
 
     Examples
     --------
@@ -156,22 +168,131 @@ def sample_windows(
     >>> drawn.unit[:, 0].tolist(), drawn.ended.tolist()
     ([1, 1, 1], [True, True, True])
     """
+    sampling = Sampling() if sampling is None else sampling
+    n_windows = len(next(iter(batch.values())))
+    window = torch.arange(n_windows, device=network.norm.weight.device)
+    contexts, recorded = read_windows(network, batch, window.repeat_interleave(n_samples))
+    n_rows, n_tokens = n_windows * n_samples, sampling.max_spikes + 1
+    cache = network.begin(contexts, n_rows, n_tokens, recorded)
+    return _Rows(network, cache, n_rows, n_tokens, TokenDraws(network, sampling, generator)).run()
+
+
+def read_windows(
+    network: NeuroformerNetwork, batch: Mapping[str, Tensor], window: Tensor
+) -> tuple[dict[str, Context], Tensor | None]:
+    """Return what rows read, held once for each window, and which units can spike in each row.
+
+    Parameters
+    ----------
+    network, batch
+        As of :func:`sample_windows`.
+    window
+        Window of each row, int64 (row,).
+
+    Raises
+    ------
+    ConfigError
+        If the network is in training mode.
+
+    Examples
+    --------
+    >>> from neurodyn.models.neuroformer.config import NeuroformerConfig, NeuroformerSizes
+    >>> config = NeuroformerConfig(size=16, n_heads=2)
+    >>> network = NeuroformerNetwork(config, NeuroformerSizes(n_units=4)).eval()
+    >>> past = {"past_unit": torch.tensor([[3]]), "past_bin": torch.tensor([[-2]])}
+    >>> read_windows(network, past, torch.tensor([0, 0, 0]))[0]["past"].row
+    tensor([0, 0, 0])
+    """
     if network.training:
         raise ConfigError("the network is in training mode", hint="network.eval()")
-    sampling = Sampling() if sampling is None else sampling
-    contexts = network.contexts(batch)
-    n_windows = len(next(iter(batch.values())))
-    n_rows = n_windows * n_samples
+    contexts = {
+        name: context._replace(row=window if context.row is None else context.row[window])
+        for name, context in network.contexts(batch).items()
+    }
     recorded = batch.get("recorded")
-    if recorded is not None:
-        recorded = recorded.repeat_interleave(n_samples, 0)
-    shared = {name: _repeated(context, n_samples) for name, context in contexts.items()}
-    n_tokens = sampling.max_spikes + 1
-    cache = network.begin(shared, n_rows, n_tokens, recorded)
-    return _Draws(network, cache, n_rows, n_tokens, sampling, generator).run()
+    return contexts, None if recorded is None else recorded[window]
 
 
-class _Draws:
+class TokenDraws:
+    """Draws bins, units and marks from what the heads of a network say of states.
+
+    Nothing here waits for the device but :meth:`check`.
+
+    Parameters
+    ----------
+    network, sampling, generator
+        As of :func:`sample_windows`.
+
+    Examples
+    --------
+    >>> from neurodyn.models.neuroformer.config import NeuroformerConfig, NeuroformerSizes
+    >>> network = NeuroformerNetwork(NeuroformerConfig(size=16), NeuroformerSizes(n_units=4))
+    >>> draws = TokenDraws(network, Sampling(top_k=1), None)
+    >>> draws.bin(torch.zeros(2, 16), torch.tensor([0, 3])).tolist()
+    [0, 3]
+    """
+
+    def __init__(
+        self,
+        network: NeuroformerNetwork,
+        sampling: Sampling,
+        generator: torch.Generator | None,
+    ) -> None:
+        self.head, self.sampling, self.generator = network.head, sampling, generator
+        self._valid = torch.ones((), dtype=torch.bool, device=network.norm.weight.device)
+
+    def bin(self, hidden: Tensor, previous_bin: Tensor) -> Tensor:
+        """Return a bin or the end (row,) for states (row, feature)."""
+        temperature = self.sampling.bin_temperature
+        return self._draw(self.head.bin_log_prob(hidden, previous_bin, temperature))
+
+    def unit(
+        self,
+        hidden: Tensor,
+        bins: Tensor,
+        unit: Tensor,
+        previous_bin: Tensor,
+        recorded: Tensor | None,
+    ) -> Tensor:
+        """Return a unit's token (row,) given its bin, and unit and bin of the spike before."""
+        given = (bins, unit, previous_bin, recorded)
+        log_prob = self.head.unit_log_prob(hidden, *given, self.sampling.unit_temperature)
+        return FIRST_UNIT + self._draw(log_prob)
+
+    def mark(
+        self, hidden: Tensor, unit: Tensor, bins: Tensor, previous: tuple[Tensor, Tensor, Tensor]
+    ) -> Tensor:
+        """Return a mark (row,) of a spike, given the one before; 0 where there are no marks."""
+        if self.head.mark is None:
+            return torch.zeros_like(unit)
+        temperature = self.sampling.mark_temperature
+        return self._draw(self.head.mark(hidden, unit, bins, previous, temperature))
+
+    def check(self) -> None:
+        """Raise if anything was drawn from what were no probabilities.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If the heads gave numbers that are not finite.
+        """
+        if not bool(self._valid):
+            raise TrainingDivergedError(
+                "the network gives no probabilities of the next token",
+                found="numbers that are not finite",
+                hint="look at weights and inputs",
+            )
+
+    def _draw(self, log_prob: Tensor) -> Tensor:
+        kept = keep_likely(log_prob, top_k=self.sampling.top_k, top_p=self.sampling.top_p)
+        # torch.multinomial draws the same, but the host waits for its checks
+        clock = torch.empty_like(kept).exponential_(generator=self.generator)
+        most, choice = (kept.exp() / clock).max(-1)
+        self._valid &= (most > 0).all()
+        return choice
+
+
+class _Rows:
     """Rows that are drawn; those that ended leave the batch when they are half of it."""
 
     def __init__(
@@ -180,11 +301,10 @@ class _Draws:
         cache: DecodingCache,
         n_rows: int,
         n_tokens: int,
-        sampling: Sampling,
-        generator: torch.Generator | None,
+        draws: TokenDraws,
     ) -> None:
         self.network, self.cache, self.n_tokens = network, cache, n_tokens
-        self.sampling, self.generator = sampling, generator
+        self.draws = draws
         device = network.norm.weight.device
         self.unit = torch.zeros((n_rows, n_tokens + 1), dtype=torch.int64, device=device)
         self.bins, self.mark = torch.zeros_like(self.unit), torch.zeros_like(self.unit)
@@ -199,7 +319,7 @@ class _Draws:
             tokens = (self.unit, self.bins, self.mark)
             unit, bins, mark = (x[self.row, position - 1] for x in tokens)
             hidden = self.network.step(unit, bins, self.cache, mark)
-            choice = self._bin(hidden, bins)
+            choice = self.draws.bin(hidden, bins)
             self._end(choice, position)
             if position == self.n_tokens or not bool(self.alive.any()):
                 break
@@ -207,16 +327,17 @@ class _Draws:
             hidden, choice, unit, bins, mark = (x[kept] for x in (hidden, choice, unit, bins, mark))
             # rows that ended are drawn too and not used
             choice = choice.clamp_max(self.network.config.n_bins - 1)
-            drawn = self._unit(hidden, choice, unit, bins)
+            drawn = self.draws.unit(hidden, choice, unit, bins, self.cache.recorded)
             row = self.row[self.alive]
             self.bins[row, position] = choice[self.alive]
             self.unit[row, position] = drawn[self.alive]
             if self.network.head.mark is not None:
-                level = self._mark(hidden, drawn, choice, (unit, bins, mark))
+                level = self.draws.mark(hidden, drawn, choice, (unit, bins, mark))
                 self.mark[row, position] = level[self.alive]
         return self._found()
 
     def _found(self) -> GeneratedTokens:
+        self.draws.check()
         longest = int((self.unit != PAD).sum(1).max())
         unit, bins, mark = (x[:, :longest] for x in (self.unit, self.bins, self.mark))
         marked = self.network.head.mark is not None
@@ -237,32 +358,3 @@ class _Draws:
         self.cache.select(kept)
         self.row, self.alive = self.row[kept], self.alive[kept]
         return kept
-
-    def _bin(self, hidden: Tensor, previous_bin: Tensor) -> Tensor:
-        head, temperature = self.network.head, self.sampling.bin_temperature
-        return self._draw(head.bin_log_prob(hidden, previous_bin, temperature))
-
-    def _unit(self, hidden: Tensor, bins: Tensor, unit: Tensor, previous_bin: Tensor) -> Tensor:
-        head, temperature = self.network.head, self.sampling.unit_temperature
-        given = (bins, unit, previous_bin, self.cache.recorded)
-        return FIRST_UNIT + self._draw(head.unit_log_prob(hidden, *given, temperature))
-
-    def _mark(
-        self, hidden: Tensor, unit: Tensor, bins: Tensor, previous: tuple[Tensor, Tensor, Tensor]
-    ) -> Tensor:
-        head = cast(MarkHead, self.network.head.mark)
-        temperature = self.sampling.mark_temperature
-        return self._draw(head(hidden, unit, bins, previous, temperature))
-
-    def _draw(self, log_prob: Tensor) -> Tensor:
-        kept = keep_likely(log_prob, top_k=self.sampling.top_k, top_p=self.sampling.top_p)
-        # multinomial scales the weights that are left
-        return torch.multinomial(kept.exp(), 1, generator=self.generator)[:, 0]
-
-
-def _repeated(context: Context, n_samples: int) -> Context:
-    """Return a context that every sample of a window reads, held once."""
-    row = context.row
-    if row is None:
-        row = torch.arange(len(context.token), device=context.token.device)
-    return context._replace(row=row.repeat_interleave(n_samples))

@@ -18,6 +18,7 @@ from neurodyn.models.neuroformer.embeddings import TokenEmbedding, rotation_rate
 from neurodyn.models.neuroformer.heads import SpikeHead
 from neurodyn.models.neuroformer.inputs import InputEncoder
 from neurodyn.models.neuroformer.modalities import ContextEncoder, Standardise
+from neurodyn.models.neuroformer.packing import Packing
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
 
 __all__ = ["NeuroformerNetwork", "NeuroformerOutput"]
@@ -112,18 +113,24 @@ class NeuroformerNetwork(nn.Module):
         """
         contexts = self.contexts(batch)
         unit, bins = batch["unit"][:, :-1], batch["bin"][:, :-1]
-        real = ((batch["unit"][:, 1:] != PAD) | self.config.quirks.attend_padding)[..., None]
+        real = (batch["unit"][:, 1:] != PAD) | self.config.quirks.attend_padding
         mark = batch["mark"][:, :-1] if self.config.n_marks else None
         token = self.embedding(unit, bins, 0, mark)
+        # half of a batch is padding; elsewhere it costs less than to find it
+        packing = Packing.of(real) if self.training and real.is_cpu else None
+        if packing is not None:
+            token = packing.pack(token)
         early = None
         for source, layer in zip(self.config.layers, self._blocks()):
             if source != "self" and early is None:
                 early = token
             read = None if source == "self" else layer.read(contexts[source])
-            token = layer(token, bins, read, causal=source == "self")
-        hidden = self.norm(token)
-        before = token if early is None else early
-        summary, pooled = ((x * real).sum(1) / real.sum(1) for x in (hidden, before))
+            token = layer(token, bins, read, causal=source == "self", packing=packing)
+        hidden, before = self.norm(token), token if early is None else early
+        if packing is not None:
+            hidden, before = packing.pad(hidden), packing.pad(before)
+        here = real[..., None]
+        summary, pooled = ((x * here).sum(1) / here.sum(1) for x in (hidden, before))
         return NeuroformerOutput(hidden, summary, pooled, contexts)
 
     def contexts(self, batch: Mapping[str, Tensor]) -> dict[str, Context]:

@@ -320,6 +320,7 @@ def _labelled(
         "seed": settings.seed,
         "past": settings.past,
         "sampling": asdict(settings.sampling),
+        "backend": found.backend,
     }
     return recording(children, **{**described, **attrs})
 

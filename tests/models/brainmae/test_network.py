@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from neurodyn.errors import ConfigError
+from neurodyn.models import in_parts
 
 from .simulated import N_FRAMES, N_ROIS, N_SEGMENTS, VARIANTS, build, hidden, windows
 
@@ -48,6 +49,21 @@ def test_shapes_and_round_trip(kind):
         torch.nn.init.normal_(parameter)
     other.load_state_dict(network.state_dict())
     close(other(**batch), output, 0)
+
+
+@every_kind
+@with_and_without_missing
+def test_a_few_segments_at_a_time_give_the_same(kind, missing, monkeypatch):
+    network, batch = build(**kind).double(), windows(missing=missing)
+    batch["bold"] = batch["bold"].double()
+    mask, wanted = hidden(batch), list(network.parameters())
+    results = []
+    for part in (in_parts.PART, 1):
+        monkeypatch.setattr(in_parts, "PART", part)
+        output = network(**batch, mask=mask)
+        error = (output.reconstruction - batch["bold"])[batch["observed"]]
+        results.append((*output, *torch.autograd.grad(error.square().sum(), wanted)))
+    close(*results, 1e-9)
 
 
 @every_kind

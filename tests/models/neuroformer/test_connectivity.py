@@ -164,7 +164,7 @@ def test_gradients_are_those_of_attention_written_out(monkeypatch):
     batch = source.gather(range(6))
     kept = []
 
-    def written_out(self, token, time, read, *, causal=False):
+    def written_out(self, token, time, read, *, causal=False, packing=None):
         kept.append(self.weights(token, time, read, causal=causal))
         return self.mix((kept[-1] @ read.value).transpose(1, 2).flatten(2))
 
