@@ -64,7 +64,7 @@ def dropped_input(
     """Return what an encoder reads: ``count * kept / keep_prob``, elements dropped at random.
 
     Element ``e`` of a member's (batch, time, unit) has word ``e % 4`` of the numbers that Philox
-    4x32-10 draws from the member's seed at counter ``e // 4``, and is kept if that is below
+    4x32-7 draws from the member's seed at counter ``e // 4``, and is kept if that is below
     ``keep_prob * 2**32``. :func:`neurodyn.kernels.poisson_nll.poisson_nll` with the same seed
     scores what is dropped here.
 

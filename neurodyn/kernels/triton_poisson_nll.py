@@ -121,9 +121,8 @@ def _nll_kernel(
     key = tl.load(seed + member) if DROPPED else 0
     only_target = tl.load(held_out + within % n_units) != 0 if HELD_OUT else within < 0
     member_weight = tl.load(weight).to(tl.float32)
-    total = tl.zeros([ROWS, COLUMNS], tl.float32)
-    rates = tl.zeros([ROWS, COLUMNS, 4], tl.float32)
-    log_rates, counts, seens = rates, rates, rates
+    total, rates = tl.zeros([ROWS, COLUMNS], tl.float32), tl.zeros([ROWS, COLUMNS, 4], tl.float32)
+    log_rates, counts, n_seen = rates, rates, rates
     for index in range(n_tiles):
         group = (first + index * ROWS) * n_units + tile
         inside = _inside(group, column, n_units, n_elements, WHOLE)
@@ -152,7 +151,7 @@ def _nll_kernel(
             rates += tl.where(seen, rate, 0.0)
             log_rates += tl.where(seen, log_rate, 0.0)
             counts += tl.where(seen, n, 0.0)
-            seens += seen.to(tl.float32)
+            n_seen += seen.to(tl.float32)
     tl.store(nll + member * tl.num_programs(0) + piece, tl.sum(tl.sum(total, axis=1), axis=0))
     if STATISTICS:
         n_blocks = tl.cdiv(n_units, COLUMNS)
@@ -161,7 +160,7 @@ def _nll_kernel(
         _store_statistic(at, column, n_units, rates)
         _store_statistic(at + 4 * n_units, column, n_units, log_rates)
         _store_statistic(at + 8 * n_units, column, n_units, counts)
-        _store_statistic(at + 12 * n_units, column, n_units, seens)
+        _store_statistic(at + 12 * n_units, column, n_units, n_seen)
 
 
 @triton.jit(do_not_specialize=["keep_below"])

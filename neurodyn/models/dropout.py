@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from neurodyn.windows.masks import LEVELS, random_levels
 
 __all__ = ["Dropout", "dropout"]
 
@@ -19,6 +20,7 @@ class Dropout(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> Dropout(0.5).eval()(torch.ones(2))
     tensor([1., 1.])
     """
@@ -30,10 +32,6 @@ class Dropout(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Return the feature with some entries dropped."""
         return dropout(feature, self.share) if self.training else feature
-
-
-# Values of the random number of an entry; four of them are drawn at once.
-LEVELS = 2**16
 
 
 def dropout(feature: Tensor, share: float) -> Tensor:
@@ -52,6 +50,7 @@ def dropout(feature: Tensor, share: float) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> _ = torch.manual_seed(0)
     >>> dropout(torch.ones(6), 0.5)
     tensor([0., 0., 2., 2., 0., 0.])
@@ -61,8 +60,7 @@ def dropout(feature: Tensor, share: float) -> Tensor:
         return feature
     if not feature.is_cpu:
         return functional.dropout(feature, share)
-    words = torch.randint(-(2**63), 2**63 - 1, (-(-feature.numel() // 4),))
-    drawn = words.view(torch.int16)[: feature.numel()].view(feature.shape)
+    drawn = random_levels(feature.shape, feature.device)
     # 0 or 1 without booleans, of which torch makes numbers one after another
     highest = n_dropped - LEVELS // 2 - 1
     kept = drawn.clamp(highest, highest + 1).sub_(highest).to(feature.dtype)

@@ -12,7 +12,7 @@ import xarray as xr
 from neurodyn.errors import ConfigError, suggest
 from neurodyn.models.torch_estimator import TorchEstimator
 from neurodyn.training import TrainingConfig
-from neurodyn.training.population import train_population
+from neurodyn.training.population import Population, train_population
 from neurodyn.training.run_folder import Resume
 
 __all__ = ["VARIED", "fit_population"]
@@ -42,8 +42,7 @@ def fit_population(
     data, validation, training, resume
         As of ``fit``. The order of the batches follows the seed of ``training``.
     members
-        For each member what differs from ``training``: ``seed`` (initial weights) and
-        ``learning_rate``.
+        For each what differs from ``training``: ``seed`` (initial weights), ``learning_rate``.
     folder
         Holds the common run, and in the end a saved estimator ``member_0``, … each.
 
@@ -61,23 +60,18 @@ def fit_population(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from neurodyn import recording
     >>> from neurodyn.models import LangevinFlowEstimator
-    >>> count = np.random.default_rng(0).poisson(1.0, (4, 10, 3))
+    >>> from neurodyn.models.checks import example_counts
     >>> model = LangevinFlowEstimator(n_groups=1, n_sites=4, encoder_size=4)
-    >>> counts = recording.counts(count, bin_size=0.02)
     >>> short = TrainingConfig(n_steps=2)
-    >>> fitted = fit_population(model, counts, [{"seed": 0}, {"seed": 1}], training=short)
+    >>> fitted = fit_population(model, example_counts(), [{"seed": 0}, {"seed": 1}], training=short)
     >>> [one.training_.seed for one in fitted]
     [0, 1]
     """
     settings = training or estimator.default_training
-    own = [replace(settings, **_varied(member)) for member in members]
+    own = _own_settings(settings, members)
     models = [estimator.clone() for _ in own]
     parts = [model.training_parts(data, validation, one) for model, one in zip(models, own)]
-    if not parts:
-        raise ConfigError("a population needs members", found="none")
     found = train_population(
         [part.network for part in parts],
         parts[0].objective,
@@ -88,22 +82,34 @@ def fit_population(
         folder=folder,
         resume=resume,
     )
-    for index, (model, network) in enumerate(zip(models, found.networks)):
-        model.take_trained(network, _own_rows(found.run.history, index))
-        if folder is not None:
-            model.save(Path(folder) / f"member_{index}")
-    return models
+    return _as_trained(models, found, folder)
 
 
-def _varied(member: Mapping[str, Any]) -> dict[str, Any]:
-    for name in member:
+def _own_settings(
+    settings: TrainingConfig, members: Sequence[Mapping[str, Any]]
+) -> list[TrainingConfig]:
+    """Return the settings of each member."""
+    if not members:
+        raise ConfigError("a population needs members", found="none")
+    for name in {name for member in members for name in member}:
         if name not in VARIED:
             raise ConfigError(
                 "members of a population differ in their seed and learning rate only",
                 found=name,
                 hint=suggest(name, VARIED),
             )
-    return dict(member)
+    return [replace(settings, **member) for member in members]
+
+
+def _as_trained(
+    models: list[Model], found: Population, folder: str | Path | None
+) -> list[Model]:
+    """Give the estimators their networks and curves, and save them if there is a folder."""
+    for index, (model, network) in enumerate(zip(models, found.networks)):
+        model.take_trained(network, _own_rows(found.run.history, index))
+        if folder is not None:
+            model.save(Path(folder) / f"member_{index}")
+    return models
 
 
 def _own_rows(history: Sequence[Mapping[str, Any]], index: int) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from neurodyn.report.connectome import connectome_sections
 from neurodyn.report.neuroformer import neuroformer_sections
 from neurodyn.report.parts import Section, Table
 from neurodyn.report.run import Run
+from neurodyn.report.sweep import search_sections
 
 __all__ = ["reproduce", "sections_of"]
 
@@ -44,6 +45,7 @@ def sections_of(run: Run, *, question: str | None, notes: Sequence[str]) -> list
         _asked(run, question),
         _data(run, notes),
         _scores(run),
+        *search_sections(run.results),
         *connectome_sections(run),
         # both tell of decoding: a run is of one of them
         *(neuroformer_sections(run.others, run.metrics) or brainmae_sections(run)),
@@ -75,6 +77,9 @@ def _asked(run: Run, question: str | None) -> Section:
         question = "Which nodes act together, when, and in which animals?"
     if question is None and {"similarity", "decoded"} & {*run.results}:
         question = "What does a masked autoencoder learn of the brain, without labels?"
+    if question is None and "best" in run.results.attrs:
+        metric = run.results.attrs["metric"]
+        question = f"Which settings of {run.model} have the best validation {metric}?"
     return Section("What was asked", text=[question or f"How does {run.model} do on these data?"])
 
 

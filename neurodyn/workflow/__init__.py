@@ -20,6 +20,7 @@ from neurodyn.workflow.neuroformer import Finetuning, finetune_neuroformer, fit_
 from neurodyn.workflow.neuroformer_plan import NeuroformerPlan, neuroformer_plan
 from neurodyn.workflow.plans import BASELINES, load_model, matched_gru, plan
 from neurodyn.workflow.preprocess import preprocess
+from neurodyn.workflow.search import open_named_data, search
 from neurodyn.workflow.spike_connectivity import connectivity_run
 from neurodyn.workflow.spike_decoding import decode_run
 from neurodyn.workflow.spike_generation import simulate_run
@@ -60,12 +61,14 @@ __all__ = [
     "open_bold",
     "open_counts",
     "open_data",
+    "open_named_data",
     "open_spikes",
     "open_traces",
     "part_of_runs",
     "plan",
     "preprocess",
     "pretrain",
+    "search",
     "simulate_run",
     "split_trials",
     "sweep",

@@ -142,11 +142,10 @@ def pretrain(
         resume="auto" if resume else False,
     )
     end_helpers()
-    said = SPLIT.format(len(bold_runs(train)), len(bold_runs(others)))
     metrics = {
         "headline": BrainMAE.name,
         "reconstruction": reconstruction_rows(model, train, others),
-        "notes": [said, *notes],
+        "notes": [SPLIT.format(len(bold_runs(train)), len(bold_runs(others))), *notes],
     }
     found = report.brainmae_results(model, others)
     return finish(folder, found, metrics, title=title, command=command)

@@ -30,7 +30,6 @@ from neurodyn.provenance import (
     write_json,
 )
 from neurodyn.report import write_report
-from neurodyn.report.sweep import search_sections
 from neurodyn.training.lock import run_lock
 from neurodyn.workflow.data import Data, open_data
 from neurodyn.workflow.search_control import Controller, run_here
@@ -170,11 +169,7 @@ def _written(
     with atomic_path(folder / BEST) as temporary:
         temporary.write_text(to_toml(config), encoding="utf-8")
     _commit(folder, estimator=model.name, seed=plan.about["seed"], command=command)
-    sections = search_sections(table)
-    question = f"Which settings of {model.name} have the best validation {monitor}?"
-    write_report(
-        folder, title=f"{model.name}: search of settings", question=question, sections=sections
-    )
+    write_report(folder, title=f"{model.name}: search of settings")
     return table
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -36,6 +38,8 @@ from neurodyn.workflow.search_space import planned_members
 from neurodyn.workflow.search_trial import run_job
 
 METHODS = ("random", "asha", "pbt")
+# the attribute of the package is the function
+SEARCH = import_module("neurodyn.workflow.search")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +133,7 @@ def test_broken_off_anywhere_it_ends_the_same(method, whole, tmp_path, monkeypat
     def all_jobs(control):
         search_control.run_here(control, failing)
 
-    monkeypatch.setattr("neurodyn.workflow.search.run_here", all_jobs)
+    monkeypatch.setattr(SEARCH, "run_here", all_jobs)
     n_broken = 0
     while True:
         try:
@@ -199,7 +203,7 @@ def test_the_best_settings_fit_again(whole):
     assert plan.fit_options["training"] == expected
 
 
-def test_the_report(whole):
+def test_the_report(whole, tmp_path):
     for method, words in (
         ("random", ["validation nll", "Curves", "training.learning_rate"]),
         ("pbt", ["Lineage", "settings since", "worst quarter"]),
@@ -211,6 +215,10 @@ def test_the_report(whole):
         assert all(word in page for word in [*words, f"The best trial, {table.attrs['best']}"])
         manifest = json.loads((folder / "manifest.json").read_text())
         assert {"lineage.jsonl", "results.nc", "best.toml"} <= manifest["files"].keys()
+        again = report.write_report(shutil.copytree(folder, tmp_path / method)).read_text()
+        question = "Which settings of gru have the best validation nll?"
+        assert all(word in again for word in [*words, question])
+        assert again.count("Ranked by their best validation score.") == 1
     assert search_sections(xr.Dataset()) == []
     assert report.read_run(whole["pbt"][1]).model == "gru"
 
@@ -318,9 +326,7 @@ def test_a_population_is_trained_as_one(tmp_path, monkeypatch):
         return run_job(job)
 
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "neurodyn.workflow.search.run_here", lambda c: search_control.run_here(c, once)
-        )
+        patched.setattr(SEARCH, "run_here", lambda c: search_control.run_here(c, once))
         with pytest.raises(Broken):
             search(TINY, counts(), tmp_path / "again", **POPULATION)
     assert [len(job.members) for job in jobs] == [2, 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodyn.errors import ConfigError, EmptySelectionError
+from neurodyn.kernels.coordinated_dropout import dropped_input
+from neurodyn.kernels.poisson_nll import poisson_nll as summed_nll
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 from neurodyn.models.langevinflow.latents import LangevinNetwork
 from neurodyn.windows.masks import coordinated_dropout
@@ -65,7 +67,8 @@ class LangevinObjective:
     ) -> None:
         self.config, self.n_forward = config, n_forward
         self.held_out = torch.as_tensor(np.asarray(held_out, dtype=bool))
-        self.n_inputs = int((~self.held_out).sum())
+        self._read_units = (~self.held_out).nonzero().squeeze(1)
+        self.n_inputs = len(self._read_units)
         if self.n_inputs == 0:
             raise EmptySelectionError("every unit is held out, so a model has nothing to read")
 
@@ -74,10 +77,15 @@ class LangevinObjective:
 
         What is not observed is read as 0. Dims (batch, time, held-in unit).
         """
-        held_in = ~self.held_out.to(count.device)
-        n_time = count.shape[1] - self.n_forward
-        read = count[:, :n_time, held_in]
-        return torch.where(observed.expand_as(count)[:, :n_time, held_in], read, 0.0)
+        return torch.where(self._held_in(_once(observed)), self._held_in(count), 0.0)
+
+    def _held_in(self, tensor: Tensor) -> Tensor:
+        """Return the part of (batch, time, unit) that is read; dims of size 1 stay."""
+        if tensor.shape[1] > 1:
+            tensor = tensor[:, : tensor.shape[1] - self.n_forward]
+        if tensor.shape[2] > 1:
+            tensor = tensor.index_select(2, self._read_units.to(tensor.device))
+        return tensor
 
     def loss(
         self, network: nn.Module, batch: Mapping[str, Tensor], progress: _Progress
@@ -87,49 +95,69 @@ class LangevinObjective:
         ``nll`` and ``divergence`` are nats per trial; the loss of the variational mode is their
         weighted sum per element, which is the negative ELBO up to this scale.
         """
-        count = batch["count"]
-        observed = batch["observed"].expand_as(count)
-        read, weight = self._dropped(count, observed)
+        count, observed = batch["count"], _once(batch["observed"])
+        if self.config.mode == "ccn2025":
+            return self._published_loss(network, count, observed, progress)
+        seeded = count.is_cuda and self.config.keep_prob < 1
+        read, scored = (self._seeded if seeded else self._weighted)(count, observed)
         log_count, latents = network(read, self.n_forward)
-        element = torch.exp(log_count) - count * log_count
-        if self.config.mode == "elbo":
-            nll = (weight * element).sum() / len(count)
-            divergence = latents.divergence.mean()
-            beta = self.config.beta * warm_up(progress.fraction, self.config.beta_warmup)
-            loss = (nll + beta * divergence) / element[0].numel()
-            return {"loss": loss, "nll": nll.detach(), "divergence": divergence.detach()}
-        divergence = latents.divergence.mean()
-        return self._published_loss(network, element, weight, observed, divergence, progress)
+        nll, _ = summed_nll(log_count[None], count, statistics=False, **scored)
+        mean_nll, divergence = nll.squeeze(0), latents.divergence.mean()
+        beta = self.config.beta * warm_up(progress.fraction, self.config.beta_warmup)
+        per_trial = count[0].numel()
+        loss = mean_nll + beta / per_trial * divergence
+        nll = mean_nll.detach() * per_trial
+        return {"loss": loss, "nll": nll, "divergence": divergence.detach()}
 
-    def _dropped(self, count: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """Drop counts from the input and weight the targets so that none is read and scored."""
+    def _seeded(self, count: Tensor, observed: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Draw a seed, from which input and likelihood make the same mask, each on its way."""
+        seed = torch.randint(2**62, (1,), device=count.device)
+        told: dict[str, Any] = {
+            "keep_prob": self.config.keep_prob,
+            "observed": observed,
+            "n_read_time": count.shape[1] - self.n_forward,
+        }
+        units = self._read_units.to(count.device)
+        read = dropped_input(count, seed, units=units, dtype=count.dtype, **told)
+        told |= {"pass_prob": self.config.pass_prob, "held_out": self.held_out.to(count.device)}
+        weight = count.new_full((1,), 1 / count.numel())
+        return read.squeeze(0), {"seed": seed, "weight": weight, **told}
+
+    def _weighted(self, count: Tensor, observed: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Draw a mask, and weight elements by it; the mean loss is the sum of what is weighted."""
+        read, weight = self._dropped(count, observed, 1 / count.numel())
+        return read, {"weight": weight}
+
+    def _dropped(self, count: Tensor, observed: Tensor, unit: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Drop counts from the input and weight the targets so that none is read and scored.
+
+        Weights are multiples of ``unit``; those of the variational mode have it as their mean.
+        """
         keep_prob = self.config.keep_prob
         read = self.inputs(count, observed)
         weight = observed.to(count.dtype)
         if keep_prob >= 1:
-            return read, weight
+            return read, weight * unit
         read, target = coordinated_dropout(read, keep_prob)
         if self.config.pass_prob > 0:
             target = target | (torch.rand_like(read) < self.config.pass_prob)
         share = 1 - keep_prob * (1 - self.config.pass_prob)
-        # The mean weight of an element is 1, so the sum estimates the likelihood of all.
+        # The sum estimates the likelihood of all.
         scale = 1 / share if self.config.mode == "elbo" else 1.0
-        # Held-out units and forward bins are always scored: their place is a column of ones.
-        scored = functional.pad(target.to(weight.dtype) * scale, (0, 1), value=1.0)
+        # Held-out units and forward bins are always scored: their place is a column of units.
+        scored = functional.pad(target.to(weight.dtype) * (scale * unit), (0, 1), value=unit)
         column = torch.where(self.held_out, self.n_inputs, (~self.held_out).cumsum(0) - 1)
         scored = scored.index_select(-1, column.to(count.device))
-        scored = functional.pad(scored, (0, 0, 0, self.n_forward), value=1.0)
+        scored = functional.pad(scored, (0, 0, 0, self.n_forward), value=unit)
         return read, weight * scored
 
     def _published_loss(
-        self,
-        network: nn.Module,
-        element: Tensor,
-        weight: Tensor,
-        observed: Tensor,
-        divergence: Tensor,
-        progress: _Progress,
+        self, network: nn.Module, count: Tensor, observed: Tensor, progress: _Progress
     ) -> dict[str, Tensor]:
+        read, weight = self._dropped(count, observed)
+        log_count, latents = network(read, self.n_forward)
+        element, divergence = torch.exp(log_count) - count * log_count, latents.divergence.mean()
+        observed = observed.expand_as(count)
         # Blocked elements count in the value of the loss and not in its gradient.
         blocked = weight * element + ((1 - weight) * element).detach()
         n_observed = observed.sum().clamp(min=1)
@@ -186,6 +214,12 @@ class LangevinObjective:
         only_target = self.held_out.to(count.device).expand(count.shape[1], -1).clone()
         only_target[count.shape[1] - self.n_forward :] = True
         return torch.where(only_target, count * chosen / keep, count)
+
+
+def _once(observed: Tensor) -> Tensor:
+    """Return a mask without the dims along which it only repeats: they get size 1."""
+    repeats = (slice(1) if step == 0 else slice(None) for step in observed.stride())
+    return observed[tuple(repeats)]
 
 
 def warm_up(fraction: float, share: float) -> float:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from neurodyn.errors import ConfigError, EmptySelectionError
+from neurodyn.kernels.poisson_nll import poisson_nll as summed_nll
 from neurodyn.models.langevinflow.config import LangevinFlowConfig
 from neurodyn.models.langevinflow.network import build_network
 from neurodyn.models.langevinflow.objective import (
@@ -208,3 +209,31 @@ def test_refusals(count):
     objective, _ = build(settings())
     with pytest.raises(ConfigError, match="not a LangevinFlow network"):
         objective.validate(torch.nn.Linear(2, 2), Trials(count))
+
+
+@pytest.mark.parametrize("pass_prob", [0.0, 0.5])
+@pytest.mark.parametrize("seen", ["all", "some"])
+def test_a_seed_draws_one_mask_for_input_and_likelihood(count, pass_prob, seen):
+    objective, _ = build(settings(keep_prob=0.4, pass_prob=pass_prob))
+    count = count + 1
+    observed = torch.ones_like(count, dtype=torch.bool)
+    if seen == "some":
+        observed[0, 2:4] = observed[1, :, 0] = False
+    log_count = torch.randn_like(count, requires_grad=True)
+    read, told = objective._seeded(count, observed)
+    nll, _ = summed_nll(log_count[None], count, statistics=False, **told)
+    gradient = torch.autograd.grad(nll.sum(), log_count)[0] * count.numel()
+    weight = gradient / (torch.exp(log_count) - count)
+    _, other = objective._dropped(count, observed)
+    n_time, held_in = count.shape[1] - 2, ~objective.held_out
+    inside = weight[:, :n_time, held_in]
+    kept = read > 0
+    torch.testing.assert_close(read[kept], (count / 0.4)[:, :n_time, held_in][kept])
+    if pass_prob == 0:
+        assert (inside[kept] == 0).all()
+    # the same weights as of masks that torch draws, at other places
+    near = {round(float(x), 3) for x in weight.detach().flatten()}
+    assert near == {round(float(x), 3) for x in other.flatten()}
+    outside = torch.ones_like(weight, dtype=torch.bool)
+    outside[:, :n_time, held_in] = False
+    torch.testing.assert_close(weight[outside], observed[outside].to(weight))
