@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurodyn.kernels.roi_attention import roi_attention
+
 __all__ = ["AdaptiveAttention", "StaticAttention", "mix_shared"]
 
 
@@ -141,9 +143,12 @@ class AdaptiveAttention(nn.Module):
     bias
         How embeddings enter. ``"input"``: queries and keys are made of node plus embedding.
         ``"embedding"``: their scaled similarity under maps of its own is added to the scores,
-        by concatenation to queries and keys, so no bias tensor is made. ``None``: not at all.
+        by concatenation to queries and keys, so no bias tensor is made. ``"pair"``: not at all,
+        but every head learns a number for each pair of ROIs. ``None``: not at all.
     self_loops
         Keeps the diagonal.
+    n_rois
+        ROIs, for a bias of pairs.
 
     References
     ----------
@@ -161,8 +166,9 @@ class AdaptiveAttention(nn.Module):
         size: int,
         n_heads: int,
         *,
-        bias: Literal["input", "embedding"] | None = "input",
+        bias: Literal["input", "embedding", "pair"] | None = "input",
         self_loops: bool = False,
+        n_rois: int = 0,
     ) -> None:
         super().__init__()
         self.n_heads, self.bias, self.self_loops = n_heads, bias, self_loops
@@ -171,32 +177,46 @@ class AdaptiveAttention(nn.Module):
         self.mix = nn.Linear(size, size)
         if bias == "embedding":
             self.embedding_query_key = nn.Linear(size, 2 * size, bias=False)
+        if bias == "pair":
+            self.pair_bias = nn.Parameter(torch.zeros(n_heads, n_rois, n_rois))
 
     def forward(self, node: Tensor, embedding: Tensor, present: Tensor | None = None) -> Tensor:
         """Mix ROIs; arguments as of :meth:`StaticAttention.forward`."""
         read = node + embedding if self.bias == "input" else node
         query, key = (self._heads(x) for x in self.query_key(read).chunk(2, -1))
         value = self._heads(self.value(node))
-        scale = 1 / math.sqrt(query.shape[-1])
+        if self.bias == "pair":
+            no_loops = not self.self_loops
+            seen = roi_attention(
+                query, key, value, self.pair_bias, mask_diagonal=no_loops, present=present
+            )
+        else:
+            seen = self._library_attention(query, key, value, embedding, present)
+        mixed: Tensor = self.mix(seen.transpose(1, 2).flatten(2))
+        return mixed
+
+    def _library_attention(
+        self, query: Tensor, key: Tensor, value: Tensor, embedding: Tensor, present: Tensor | None
+    ) -> Tensor:
+        """Attend by the library, which is fastest where no bias needs a gradient."""
+        n_features = query.shape[-1]
         if self.bias == "embedding":
             pair = self.embedding_query_key(embedding).chunk(2, -1)
             more = (self._heads(x[None]).expand_as(query) for x in pair)
             query, key = (torch.cat([own, e], -1) for own, e in zip((query, key), more))
             # The library's fast attention wants values as wide as keys.
-            value = functional.pad(value, (0, query.shape[-1] - value.shape[-1]))
+            value = functional.pad(value, (0, query.shape[-1] - n_features))
         seen = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=self._allowed(node, present), scale=scale
+            query, key, value, attn_mask=self._allowed(value, present), scale=n_features**-0.5
         )
-        seen = seen[..., : node.shape[-1] // self.n_heads]
-        mixed: Tensor = self.mix(seen.transpose(1, 2).flatten(2))
-        return mixed
+        return seen[..., :n_features]
 
     def _heads(self, feature: Tensor) -> Tensor:
         return feature.view(*feature.shape[:2], self.n_heads, -1).transpose(1, 2)
 
-    def _allowed(self, node: Tensor, present: Tensor | None) -> Tensor | None:
+    def _allowed(self, value: Tensor, present: Tensor | None) -> Tensor | None:
         """Return which ROI may attend to which, bool (sequence or 1, 1, roi, roi)."""
-        allowed = None if self.self_loops else ~_diagonal(node[..., 0])[None, None]
+        allowed = None if self.self_loops else ~_diagonal(value[0, ..., 0])[None, None]
         if present is None:
             return allowed
         keys = present[:, None, None, :]

@@ -12,7 +12,7 @@ __all__ = ["BrainMAEConfig"]
 
 _CHOICES = {
     "variant": ("sg", "ag", "fdg", "vanilla", "position"),
-    "adaptive_bias": ("input", "embedding"),
+    "adaptive_bias": ("input", "embedding", "pair"),
     "pooling": ("flatten", "query"),
     "masking": SCHEMES,
 }
@@ -47,7 +47,8 @@ class BrainMAEConfig:
         Lets a ROI attend to itself.
     adaptive_bias
         How embeddings enter attention that also reads the signal: ``"input"`` adds them to what
-        queries and keys are made of, ``"embedding"`` adds their own similarity to the scores.
+        queries and keys are made of, ``"embedding"`` adds their own similarity to the scores;
+        ``"pair"`` leaves embeddings out, and every head learns a number for each pair of ROIs.
     segment_duration
         Length of a segment [s], a whole number of frames.
     n_segments
@@ -100,7 +101,7 @@ class BrainMAEConfig:
 
     variant: Literal["sg", "ag", "fdg", "vanilla", "position"] = "sg"
     self_loops: bool = False
-    adaptive_bias: Literal["input", "embedding"] = "input"
+    adaptive_bias: Literal["input", "embedding", "pair"] = "input"
     segment_duration: float = 15.0
     n_segments: int = 20
     repetition_time: float = 1.5

@@ -69,8 +69,8 @@ class TransientStateEncoder(nn.Module):
     ----------
     config
         Settings.
-    n_frames
-        Frames of a segment.
+    n_frames, n_rois
+        Frames of a segment, and ROIs.
 
     References
     ----------
@@ -79,19 +79,19 @@ class TransientStateEncoder(nn.Module):
     Examples
     --------
     >>> config = BrainMAEConfig(node_size=8, node_heads=2)
-    >>> encoder = TransientStateEncoder(config, n_frames=10)
+    >>> encoder = TransientStateEncoder(config, n_frames=10, n_rois=5)
     >>> hidden = torch.zeros(3, 5, dtype=torch.bool)
     >>> encoder(torch.zeros(3, 5, 10), torch.randn(5, 8), hidden).shape
     torch.Size([3, 5, 8])
     """
 
-    def __init__(self, config: BrainMAEConfig, n_frames: int) -> None:
+    def __init__(self, config: BrainMAEConfig, n_frames: int, n_rois: int) -> None:
         super().__init__()
         size = config.node_size
         self.read = nn.Linear(n_frames, size)
         self.hidden = nn.Parameter(0.02 * torch.randn(size))
         self.blocks = nn.ModuleList(
-            Block(_attention(config, number), size, config.mlp_ratio * size, config.dropout)
+            Block(_attention(config, number, n_rois), size, config.mlp_ratio * size, config.dropout)
             for number in range(config.n_blocks)
         )
 
@@ -126,9 +126,11 @@ class TransientStateEncoder(nn.Module):
         return [x.weights(embedding) for x in layers if isinstance(x, StaticAttention)]
 
 
-def _attention(config: BrainMAEConfig, number: int) -> StaticAttention | AdaptiveAttention:
+def _attention(
+    config: BrainMAEConfig, number: int, n_rois: int
+) -> StaticAttention | AdaptiveAttention:
     size, n_heads, self_loops = config.node_size, config.node_heads, config.self_loops
     if config.variant in ("sg", "position") or (config.variant == "ag" and number == 0):
         return StaticAttention(size, n_heads, self_loops=self_loops)
     bias = None if config.variant == "vanilla" else config.adaptive_bias
-    return AdaptiveAttention(size, n_heads, bias=bias, self_loops=self_loops)
+    return AdaptiveAttention(size, n_heads, bias=bias, self_loops=self_loops, n_rois=n_rois)

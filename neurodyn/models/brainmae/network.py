@@ -90,7 +90,7 @@ class BrainMAENetwork(nn.Module):
             self.register_buffer("roi_embedding", code)
         else:
             self.roi_embedding = nn.Parameter(EMBEDDING_SD * torch.randn(n_rois, config.node_size))
-        self.encoder = TransientStateEncoder(config, n_frames)
+        self.encoder = TransientStateEncoder(config, n_frames, n_rois)
         self.pooling = build_pooling(config, n_rois)
         self.summary = nn.Parameter(0.02 * torch.randn(config.state_size))
         self.context = SegmentTransformer(

@@ -80,16 +80,19 @@ def test_one_shared_product_equals_attention_by_sequence(node, embedding, kept, 
 
 
 @pytest.mark.parametrize("self_loops", [False, True])
-@pytest.mark.parametrize("bias", ["input", "embedding", None])
+@pytest.mark.parametrize("bias", ["input", "embedding", "pair", None])
 @pytest.mark.parametrize("kept", [None, present()])
 def test_adaptive_attention_equals_its_formula(node, embedding, kept, bias, self_loops):
-    attention = built(AdaptiveAttention, bias=bias, self_loops=self_loops)
+    attention = built(AdaptiveAttention, bias=bias, self_loops=self_loops, n_rois=N_ROIS)
     read = node + embedding if bias == "input" else node
     query, key = attention.query_key(read).chunk(2, -1)
     score = heads(query) @ heads(key).mT / math.sqrt(SIZE // N_HEADS)
     if bias == "embedding":
         query, key = attention.embedding_query_key(embedding).chunk(2, -1)
         score = score + heads(query) @ heads(key).mT / math.sqrt(SIZE // N_HEADS)
+    if bias == "pair":
+        torch.nn.init.normal_(attention.pair_bias)
+        score = score + attention.pair_bias
     everything = torch.ones(N_SEQUENCES, N_ROIS, dtype=torch.bool)
     expected = by_hand(
         attention.value(node),

@@ -17,6 +17,7 @@ KINDS = [
     {"variant": "sg", "self_loops": True},
     {"variant": "fdg", "adaptive_bias": "embedding"},
     {"variant": "ag", "adaptive_bias": "embedding", "roi_skip": True},
+    {"variant": "ag", "adaptive_bias": "pair"},
     {"variant": "sg", "pooling": "query", "roi_skip": True},
 ]
 
