@@ -328,13 +328,11 @@ def _summed_products(left: Tensor, right: Tensor) -> Tensor:
     n_rows = left.shape[1]
     n_pieces = max(1, n_rows // _PIECE)
     n_whole = n_rows // n_pieces * n_pieces
-    members = []
-    # One by one: where members alternate in memory, a product of all would copy them first.
-    for own, other in zip(left, right):
-        first, second = (x[:n_whole].unflatten(0, (n_pieces, -1)) for x in (own, other))
-        rest = own[n_whole:].mT @ other[n_whole:]
-        members.append((first.mT @ second).sum(0, dtype=torch.float32) + rest)
-    return torch.stack(members)
+    first, second = (x[:, :n_whole].unflatten(1, (n_pieces, -1)) for x in (left, right))
+    total = torch.matmul(first.mT, second).sum(1, dtype=torch.float32)
+    if n_whole < n_rows:
+        total += left[:, n_whole:].mT @ right[:, n_whole:]
+    return total
 
 
 def _before(hidden: Tensor, initial: Tensor, bidirectional: bool) -> Tensor:

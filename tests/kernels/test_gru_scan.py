@@ -166,6 +166,18 @@ def test_half_precision(route, dtype, tolerance):
     agree(found, truth, tolerance)
 
 
+@pytest.mark.parametrize("piece", [1, 4, 7, 100])
+def test_gradients_of_weights_are_summed_in_pieces(piece, monkeypatch):
+    from neurodyn.kernels import triton_gru_scan
+
+    monkeypatch.setattr(triton_gru_scan, "_PIECE", piece)
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(2, 15, 6, generator=generator)[..., :4]
+    right = torch.randn(15, 2, 3, generator=generator).transpose(0, 1)
+    found = triton_gru_scan._summed_products(left, right)
+    torch.testing.assert_close(found, left.mT @ right)
+
+
 @pytest.fixture
 def products_of_bfloat16(monkeypatch):
     """Triton's interpreter holds bfloat16 as integers, and multiplies matrices of them as such."""

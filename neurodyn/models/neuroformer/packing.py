@@ -37,6 +37,11 @@ class Packing(NamedTuple):
         """Return the packing of a batch by which of its tokens are real, bool (batch, token)."""
         return cls(real.flatten().nonzero()[:, 0], *real.shape)
 
+    @property
+    def row(self) -> Tensor:
+        """Row of each token, (token,)."""
+        return self.place.div(self.n_tokens, rounding_mode="floor")
+
     def pack(self, feature: Tensor) -> Tensor:
         """Return the real tokens, (token, feature), of a padded batch (batch, token, feature)."""
         return feature.flatten(0, 1).index_select(0, self.place)
