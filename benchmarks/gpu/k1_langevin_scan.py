@@ -28,9 +28,7 @@ DEPENDS = ("gru_scan", "langevin_scan", "philox")
 TARGETS = [
     Target(NAME, "20 x over the eager loop", ("eager",), ("ours", "ours graphed"), 20),
     Target(NAME, "2 x over the graphed loop", ("eager graphed",), ("ours", "ours graphed"), 2),
-    Target(
-        NAME, "8 models for the time of 2", ("ours of 8 graphed",), ("ours graphed",), None, 2
-    ),
+    Target(NAME, "8 models for the time of 2", ("ours of 8 graphed",), ("ours graphed",), None, 2),
 ]
 
 

@@ -218,7 +218,7 @@ Options = tuple[float, bool, str | None]
 
 
 def _scan(*inputs: Any) -> Tensor:
-    hidden: Tensor = _Scan.apply(*inputs)[0]  # type: ignore[no-untyped-call]
+    hidden: Tensor = _Scan.apply(*inputs)[0]
     return hidden
 
 
@@ -253,7 +253,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         known = (ctx.options, gradients[0], *ctx.saved_tensors)
-        found = _ScanBack.apply(*known)  # type: ignore[no-untyped-call]
+        found = _ScanBack.apply(*known)
         parameters = [found[1 + i].to(dtype) for i, dtype in enumerate(ctx.types)]
         return found[0], *parameters, None, None, None
 

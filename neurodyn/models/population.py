@@ -101,9 +101,7 @@ def _own_settings(
     return [replace(settings, **member) for member in members]
 
 
-def _as_trained(
-    models: list[Model], found: Population, folder: str | Path | None
-) -> list[Model]:
+def _as_trained(models: list[Model], found: Population, folder: str | Path | None) -> list[Model]:
     """Give the estimators their networks and curves, and save them if there is a folder."""
     for index, (model, network) in enumerate(zip(models, found.networks)):
         model.take_trained(network, _own_rows(found.run.history, index))

@@ -46,8 +46,8 @@ class WeightAverage:
         """Move the average towards the present parameters."""
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
         self.n_updates += 1
-        for name, weight in self.weights.items():
-            weight.lerp_(self._parameters[name], 1 - decay)
+        present = [self._parameters[name] for name in self.weights]
+        torch._foreach_lerp_(list(self.weights.values()), present, 1 - decay)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -195,7 +195,7 @@ class _EachMember:
             return torch.where(finite.view(shape), g * factor.view(shape), 0.0)
 
         tensors = [*(p for p, _ in pairs), *(clipped(g) for _, g in pairs)]
-        scalar: Tensor = _Given.apply(len(pairs), *tensors)  # type: ignore[no-untyped-call]
+        scalar: Tensor = _Given.apply(len(pairs), *tensors)
         return scalar
 
     def validate(self, network: nn.Module, source: Source) -> dict[str, float]:

@@ -10,18 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodyn.models.dropout import dropout
-from neurodyn.models.neuroformer.dropped_attention import (
-    attention_weights,
-    dropped_attention,
-    join_heads,
-    split_heads,
-)
 from neurodyn.models.neuroformer.packing import Packing
 
 __all__ = ["Attention", "Block", "Context", "GrowingKeys", "KeysValues"]
 
 # Tokens that fit into the memory of keys at first.
 FIRST_CAPACITY = 8
+# Numbers that a CPU takes at once.
+VECTOR = 16
 
 
 class Context(NamedTuple):
@@ -157,7 +153,10 @@ class Attention(nn.Module):
         packing: Packing | None = None,
     ) -> KeysValues:
         """Return keys and values of tokens (batch, token, feature) at times [bins]."""
-        key, value = self._heads(self.key_value(token), 2, packing)
+        made = self.key_value(token)
+        if packing is not None:
+            made = packing.pad(made)
+        key, value = (self._heads(part) for part in made.chunk(2, -1))
         allowed = None if known is None else known[:, None, None, :]
         return KeysValues(self._rotate(key, time), value, allowed)
 
@@ -183,7 +182,7 @@ class Attention(nn.Module):
         share = self.dropout if self.training else 0.0
         if share and query.is_cpu:
             # torch would hold the weights too and take longer
-            mixed = dropped_attention(query, read.key, read.value, _bias(query, read, causal), share)
+            mixed = _weights(query, read, causal, share) @ read.value
         else:
             mixed = functional.scaled_dot_product_attention(
                 query,
@@ -195,9 +194,8 @@ class Attention(nn.Module):
             )
         if shared:
             mixed = mixed.reshape(self.n_heads, n_rows, -1, mixed.shape[-1]).transpose(0, 1)
-        by_hand = self.training and mixed.is_cpu
-        joined = join_heads(mixed, packing) if by_hand else mixed.transpose(1, 2).flatten(2)
-        found: Tensor = self.mix(joined)
+        joined = mixed.transpose(1, 2).flatten(2)
+        found: Tensor = self.mix(joined if packing is None else packing.pack(joined))
         return found
 
     def weights(
@@ -210,21 +208,18 @@ class Attention(nn.Module):
         packing: Packing | None = None,
     ) -> Tensor:
         """Return how :meth:`forward` weighs what is read, (batch, head, token, read token)."""
-        query = self._queries(token, time, packing)
-        bias = _bias(query, read, causal)
-        found = attention_weights(query.flatten(0, 1), read.key.flatten(0, 1), bias)
-        return found.view(*query.shape[:3], -1)
+        return _weights(self._queries(token, time, packing), read, causal)
 
     def _queries(self, token: Tensor, time: Tensor, packing: Packing | None) -> Tensor:
-        return self._rotate(*self._heads(self.query(token), 1, packing), time)
+        query = self.query(token)
+        if packing is not None:
+            query = packing.pad(query)
+        return self._rotate(self._heads(query), time)
 
-    def _heads(
-        self, feature: Tensor, n_parts: int, packing: Packing | None
-    ) -> tuple[Tensor, ...]:
-        if self.training and feature.is_cpu:
-            return split_heads(feature, self.n_heads, n_parts, packing)
-        parts = feature.unflatten(2, (n_parts, self.n_heads, -1))
-        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+    def _heads(self, feature: Tensor) -> Tensor:
+        n_rows, n_tokens, size = feature.shape
+        parts = feature.view(n_rows, n_tokens, self.n_heads, size // self.n_heads)
+        return parts.transpose(1, 2)
 
     def _rotate(self, feature: Tensor, time: Tensor) -> Tensor:
         if self.rates is None:
@@ -312,25 +307,25 @@ class Block(nn.Module):
     def _added(self, token: Tensor, found: Tensor) -> Tensor:
         """Return tokens with what attention found and what the perceptron makes of both."""
         share = self.dropout if self.training else 0.0
-        token = _with_dropout(token, found, share)
-        return _with_dropout(token, self.perceptron(self.perceptron_norm(token)), share)
+        token = token + dropout(found, share)
+        return token + dropout(self.perceptron(self.perceptron_norm(token)), share)
 
 
-def _bias(query: Tensor, read: KeysValues, causal: bool) -> Tensor:
-    """Return what is added to scores, -inf of what a token cannot read."""
-    n_batch, n_heads, n_tokens, _ = query.shape
+def _weights(query: Tensor, read: KeysValues, causal: bool, share: float = 0.0) -> Tensor:
+    """Return weights (batch, head, token, read token), a share of them dropped."""
+    n_batch, n_heads, n_tokens, size = query.shape
+    n_keys = read.key.shape[2]
     bias = query.new_zeros(())
     if causal:
-        bias = query.new_full((n_tokens, read.key.shape[2]), -torch.inf).triu_(1)
+        bias = query.new_full((n_tokens, n_keys), -torch.inf).triu_(1)
     if read.known is not None:
         unknown = query.new_zeros(read.known.shape).masked_fill_(~read.known, -torch.inf)
         bias = (bias + unknown).expand(n_batch, n_heads, -1, -1).flatten(0, 1)
-    return bias
-
-
-def _with_dropout(token: Tensor, added: Tensor, share: float) -> Tensor:
-    """Return tokens and what is added to them, of which a share is dropped."""
-    if not (share and added.is_cpu):
-        return token + dropout(added, share)
-    # in one operation, which needs the gradient of one product alone
-    return torch.addcmul(token, added, dropout(added.new_ones(()).expand(added.shape), share))
+    queries, keys = query.flatten(0, 1), read.key.flatten(0, 1)
+    # torch goes through the last dimension one by one where it is shorter than a vector
+    if short := n_keys < VECTOR:
+        queries, keys, bias = keys, queries, bias.mT if bias.ndim else bias
+    score = torch.baddbmm(bias, queries, keys.mT, alpha=size**-0.5)
+    weights = dropout(score.softmax(-2 if short else -1), share)
+    weights = weights.mT if short else weights
+    return weights.view(n_batch, n_heads, n_tokens, n_keys)

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neurodyn.models.neuroformer.config import NeuroformerConfig
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT
@@ -111,12 +112,19 @@ class TokenEmbedding(nn.Module):
     torch.Size([1, 2, 16])
     """
 
+    codes: Tensor | None
+
     def __init__(self, config: NeuroformerConfig, n_tokens: int) -> None:
         super().__init__()
         self.unit = nn.Embedding(n_tokens, config.size)
         # as large as the waves of the time code
         nn.init.normal_(self.unit.weight, std=0.7)
         self.time = TimeCode(config)
+        # of all times that spikes have: codes that nothing is learned of are made once
+        bins = torch.arange(-config.n_past_bins, config.n_bins + 1)
+        self.first_bin = -config.n_past_bins
+        codes = None if config.time == "learnt" else self.time(bins)
+        self.register_buffer("codes", codes, persistent=False)
         self.order = OrderCode(config.size) if config.order else None
         self.mark = nn.Embedding(config.n_marks, config.size) if config.n_marks else None
 
@@ -139,7 +147,11 @@ class TokenEmbedding(nn.Module):
         mark
             Levels of amplitude (batch, token), where the configuration has marks.
         """
-        token: Tensor = self.unit(unit) + self.time(bins)
+        if self.codes is None:
+            code = self.time(bins)
+        else:
+            code = functional.embedding(bins - self.first_bin, self.codes)
+        token: Tensor = self.unit(unit) + code
         if self.mark is not None:
             spike = (unit >= FIRST_UNIT)[..., None]
             token = token + self.mark(cast(Tensor, mark)) * spike

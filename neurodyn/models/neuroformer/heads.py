@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neurodyn.models.neuroformer.config import NeuroformerConfig
+from neurodyn.models.neuroformer.packing import Packing
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
 
 __all__ = ["MarkHead", "SpikeHead"]
@@ -141,11 +143,7 @@ class SpikeHead(nn.Module):
 
         ``previous_bin`` (...) is the bin of the last spike, 0 at the begin.
         """
-        logits = self.bin(hidden).float() / temperature
-        if self.canonical:
-            bins = torch.arange(self.n_bins + 1, device=logits.device)
-            logits = logits.masked_fill(bins < previous_bin[..., None], -torch.inf)
-        found: Tensor = logits.log_softmax(-1)
+        found: Tensor = self._bin_logits(hidden, previous_bin, temperature).log_softmax(-1)
         return found
 
     def unit_log_prob(
@@ -172,23 +170,20 @@ class SpikeHead(nn.Module):
         temperature
             Divides the logits.
         """
-        if self.given is not None:
-            hidden = self.norm(hidden + self.given(bins))
-        logits = self.unit(hidden).float() / temperature
         if recorded is not None:
-            between = (1,) * (logits.ndim - 2)
-            logits = logits.masked_fill(
-                ~recorded.view(-1, *between, recorded.shape[-1]), -torch.inf
-            )
-        if self.canonical:
-            token = FIRST_UNIT + torch.arange(logits.shape[-1], device=logits.device)
-            before = (token < previous_unit[..., None]) & (bins == previous_bin)[..., None]
-            logits = logits.masked_fill(before, -torch.inf)
+            recorded = recorded.view(-1, *(1,) * (hidden.ndim - 2), recorded.shape[-1])
+        previous = (previous_unit, previous_bin)
+        logits = self._unit_logits(hidden, bins, previous, recorded, temperature)
         found: Tensor = logits.log_softmax(-1)
         return found
 
     def log_prob(
-        self, hidden: Tensor, unit: Tensor, bins: Tensor, recorded: Tensor | None = None
+        self,
+        hidden: Tensor,
+        unit: Tensor,
+        bins: Tensor,
+        recorded: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return log-probabilities of the tokens of sequences.
 
@@ -200,6 +195,8 @@ class SpikeHead(nn.Module):
             SOS, spikes, EOS and padding, (batch, token).
         recorded
             As of :meth:`unit_log_prob`.
+        packing
+            Of states that are packed, (token, feature), as what is returned then is.
 
         Returns
         -------
@@ -207,15 +204,61 @@ class SpikeHead(nn.Module):
             Of bins or the end, and of units given bins, (batch, token - 1) [nat]; 0 at padding,
             and of units at the end.
         """
-        previous, target = (unit[:, :-1], bins[:, :-1]), (unit[:, 1:], bins[:, 1:])
+        fields = torch.stack([unit[:, :-1], bins[:, :-1], unit[:, 1:], bins[:, 1:]], -1)
+        if packing is not None:
+            fields = packing.pack(fields)
+        last_unit, last_bin, unit, bins = fields.unbind(-1)
+        if recorded is not None:
+            recorded = recorded[:, None] if packing is None else recorded[packing.row]
+        real, spike = unit != PAD, unit >= FIRST_UNIT
         # What follows the end is no prediction; any valid input keeps it finite.
-        real, spike = target[0] != PAD, target[0] >= FIRST_UNIT
-        last_unit, last_bin = (torch.where(real, x, 0) for x in previous)
-        wanted = torch.where(real, target[1], self.n_bins)
-        of_bin = self.bin_log_prob(hidden, last_bin).gather(-1, wanted[..., None])[..., 0]
-        given = torch.where(spike, target[1], self.n_bins - 1)
-        last_unit = torch.where(spike, last_unit, 0)
-        table = self.unit_log_prob(hidden, given, last_unit, last_bin, recorded)
-        column = torch.where(spike, target[0] - FIRST_UNIT, 0)
-        of_unit = table.gather(-1, column[..., None])[..., 0]
-        return torch.where(real, of_bin, 0.0), torch.where(spike, of_unit, 0.0)
+        last_bin = torch.where(real, last_bin, 0)
+        of_bin = _chosen(self._bin_logits(hidden, last_bin), bins, real)
+        given = torch.where(spike, bins, self.n_bins - 1)
+        previous = (torch.where(spike, last_unit, 0), last_bin)
+        logits = self._unit_logits(hidden, given, previous, recorded)
+        return of_bin, _chosen(logits, unit - FIRST_UNIT, spike)
+
+    def _bin_logits(
+        self, hidden: Tensor, previous_bin: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        logits = self.bin(hidden).float() / temperature
+        if not self.canonical:
+            return logits
+        bins = torch.arange(self.n_bins + 1, device=logits.device)
+        return _without(logits, bins < previous_bin[..., None])
+
+    def _unit_logits(
+        self,
+        hidden: Tensor,
+        bins: Tensor,
+        previous: tuple[Tensor, Tensor],
+        recorded: Tensor | None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        if self.given is not None:
+            hidden = self.norm(hidden + self.given(bins))
+        logits = self.unit(hidden).float() / temperature
+        never = None if recorded is None else ~recorded
+        if self.canonical:
+            # no unit is before the first
+            last = torch.where(bins == previous[1], previous[0], 0)[..., None]
+            before = FIRST_UNIT + torch.arange(logits.shape[-1], device=logits.device) < last
+            never = before if never is None else before | never
+        return logits if never is None else _without(logits, never)
+
+
+def _without(logits: Tensor, never: Tensor) -> Tensor:
+    """Return logits of which some are -inf."""
+    # added, not filled in, which the gradient would be, too: it is 0 there anyway
+    return logits + logits.new_zeros(never.shape).masked_fill_(never, -torch.inf)
+
+
+def _chosen(logits: Tensor, choice: Tensor, exists: Tensor) -> Tensor:
+    """Return log-probabilities of choices (...) of logits (..., choice), 0 where none exists."""
+    none = -1
+    wanted = torch.where(exists, choice, none).flatten()
+    cost = functional.cross_entropy(
+        logits.flatten(0, -2), wanted, ignore_index=none, reduction="none"
+    )
+    return -cost.view(choice.shape)

@@ -52,10 +52,15 @@ def token_log_likelihood(
     torch.Size([1])
     """
     output = network(batch) if output is None else output
+    packing = output.packing
     of_bin, of_unit = network.head.log_prob(
-        output.hidden, batch["unit"], batch["bin"], batch.get("recorded")
+        output.state, batch["unit"], batch["bin"], batch.get("recorded"), packing
     )
-    found = (of_bin + of_unit).sum(1)
+    each = of_bin + of_unit
+    if packing is None:
+        found = each.sum(1)
+    else:
+        found = each.new_zeros(packing.n_rows).index_add(0, packing.row, each)
     return (
         found if network.head.mark is None else found + mark_log_likelihood(network, batch, output)
     )

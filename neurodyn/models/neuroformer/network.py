@@ -29,20 +29,45 @@ class NeuroformerOutput(NamedTuple):
 
     Attributes
     ----------
-    hidden
-        States that predict the tokens but the first, (batch, token - 1, feature).
-    summary
-        Mean of a window's states, (batch, feature).
-    early
-        As ``summary``, before anything but the window itself was read.
+    state
+        States that predict the tokens but the first, (batch, token - 1, feature), or packed.
+    before
+        As ``state``, before anything but the window itself was read.
     contexts
         What was read, by source.
+    real
+        Which of the tokens are no padding, bool (batch, token - 1).
+    packing
+        Of states that are packed.
     """
 
-    hidden: Tensor
-    summary: Tensor
-    early: Tensor
+    state: Tensor
+    before: Tensor
     contexts: dict[str, Context]
+    real: Tensor
+    packing: Packing | None = None
+
+    @property
+    def hidden(self) -> Tensor:
+        """``state`` with its padding, (batch, token - 1, feature)."""
+        return self._padded(self.state)
+
+    @property
+    def summary(self) -> Tensor:
+        """Mean of a window's states, (batch, feature)."""
+        return self._mean(self.state)
+
+    @property
+    def early(self) -> Tensor:
+        """As ``summary``, before anything but the window itself was read."""
+        return self._mean(self.before)
+
+    def _padded(self, feature: Tensor) -> Tensor:
+        return feature if self.packing is None else self.packing.pad(feature)
+
+    def _mean(self, feature: Tensor) -> Tensor:
+        here = self.real[..., None]
+        return (self._padded(feature) * here).sum(1) / here.sum(1)
 
 
 class NeuroformerNetwork(nn.Module):
@@ -126,12 +151,8 @@ class NeuroformerNetwork(nn.Module):
                 early = token
             read = None if source == "self" else layer.read(contexts[source])
             token = layer(token, bins, read, causal=source == "self", packing=packing)
-        hidden, before = self.norm(token), token if early is None else early
-        if packing is not None:
-            hidden, before = packing.pad(hidden), packing.pad(before)
-        here = real[..., None]
-        summary, pooled = ((x * here).sum(1) / here.sum(1) for x in (hidden, before))
-        return NeuroformerOutput(hidden, summary, pooled, contexts)
+        before = token if early is None else early
+        return NeuroformerOutput(self.norm(token), before, contexts, real, packing)
 
     def contexts(self, batch: Mapping[str, Tensor]) -> dict[str, Context]:
         """Return what blocks read besides the window: past, stimulus and behavior."""

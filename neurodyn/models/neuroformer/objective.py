@@ -172,7 +172,9 @@ class NeuroformerObjective:
         self, network: NeuroformerNetwork, output: NeuroformerOutput, batch: Mapping[str, Tensor]
     ) -> list[tuple[BehaviorTarget, Tensor, Tensor]]:
         """Return what is decoded and what is true, over windows where it is known."""
-        found = []
+        found: list[tuple[BehaviorTarget, Tensor, Tensor]] = []
+        if not self.config.targets:
+            return found
         guesses = network.decode(output.summary)
         for target, scale in zip(self.config.targets, network.target_scale):
             known = batch[f"target_known:{target.name}"]
