@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.profiler import profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurodyn.models.brainmae.estimator import BrainMAE
 from neurodyn.models.brainmae.network import BrainMAENetwork
@@ -121,11 +122,56 @@ CASES: dict[str, Callable[[Mapping[str, Any]], Case]] = {
 }
 
 
+PRODUCTS = {getattr(torch.ops.aten, name).default for name in ("mm", "addmm", "bmm", "baddbmm")}
+REPEATS = 12
+
+
+class Products(TorchDispatchMode):
+    """Notes the matrix products of steps and takes their time apart from all else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: Counter[Any] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call an operation, and count it if it is a product."""
+        named = kwargs or {}
+        if function in PRODUCTS:
+            layouts = tuple((tuple(x.shape), x.stride(), x.dtype) for x in args)
+            self._calls[function, layouts, tuple(named.items())] += 1
+        return function(*args, **named)
+
+    @torch.no_grad()
+    def totals(self) -> dict[str, float]:
+        """Return calls, operations and the least CPU seconds of all products together."""
+        operations = seconds = 0.0
+        for (function, layouts, named), n_calls in self._calls.items():
+            operands = [_like(*layout) for layout in layouts]
+            best = float("inf")
+            for _ in range(REPEATS):
+                begin = time.process_time()
+                function(*operands, **dict(named))
+                best = min(best, time.process_time() - begin)
+            seconds += n_calls * best
+            operations += n_calls * 2.0 * operands[-2].numel() * operands[-1].shape[-1]
+        calls = sum(self._calls.values())
+        return {"calls": calls, "operations": operations, "seconds": seconds}
+
+
+def _like(shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return random numbers in a given layout, with entries that are shared where they were."""
+    reach = 1 + sum((n - 1) * step for n, step in zip(shape, stride))
+    return torch.randn(reach).to(dtype).as_strided(shape, stride)
+
+
 class Pace:
     """Lets a training take as many steps as standard input says, and answers with their cost.
 
     A request is a line of JSON, ``{"steps": 10, "profile": false}``, and so is the answer: CPU
-    seconds of a step, the losses and, with a profile, what parts and operations take of a step.
+    seconds of a step, the losses and, with a profile, what parts and operations take of a step;
+    with ``"products": true`` what matrix products take of one.
     It is asked for where the loop gathers windows, with which each step begins.
     """
 
@@ -137,6 +183,7 @@ class Pace:
         self._fingerprinted = False
         self._began = 0.0
         self._profile: profile | None = None
+        self._products: Products | None = None
 
     def gather(self, index: Any) -> Any:
         """Return windows when a step is asked for."""
@@ -166,6 +213,11 @@ class Pace:
             self._profile.stop()
             answer["profile"] = shares(self._profile)
             self._profile = None
+        if self._products is not None:
+            self._products.__exit__(None, None, None)
+            totals = self._products.totals()
+            answer["products"] = {name: value / self._steps for name, value in totals.items()}
+            self._products = None
         print(json.dumps(answer), flush=True)
 
     def _wait(self) -> None:
@@ -178,6 +230,9 @@ class Pace:
         if request.get("profile"):
             self._profile = profile()
             self._profile.start()
+        if request.get("products"):
+            self._products = Products()
+            self._products.__enter__()
         self._began = time.process_time()
 
 

@@ -2,13 +2,15 @@
 
     python -m benchmarks.training_step [CASE ...] [--before COMMIT] [--threads 1] [--turns 12]
     python -m benchmarks.training_step brainmae-tiny --profile
+    python -m benchmarks.training_step neuroformer --floor
 
 A step gathers windows, computes loss and gradient, clips and updates. ``--before`` is exported into
 a temporary folder; a process of each version, with the same seeds and data, takes steps in turns.
 CPU time of all threads; the least of the turns' means. "bf16" is the version after with
 ``precision="bf16-mixed"``, where the CPU has instructions for it. Losses are compared over the
 first steps without dropout, where both draw the same random numbers. ``--profile`` says what a
-step consists of instead, with a rate of matrix products for comparison.
+step consists of instead, with a rate of matrix products for comparison. ``--floor`` says how long
+the matrix products of a step take by themselves, at their own sizes and layouts, against the step.
 
 BrainMAE is the SG variant with 200 ROIs and 20 segments of 10 frames (tiny: 8 windows, base: 4),
 Neuroformer the small preset with 45 units, 18 spikes/s and 64 windows, LangevinFlow the preset for
@@ -64,12 +66,12 @@ class Child:
             env={"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": str(threads)},
         )
 
-    def take(self, steps: int, *, profile: bool = False) -> dict[str, Any]:
-        """Take steps and return what they cost."""
+    def take(self, steps: int, **more: bool) -> dict[str, Any]:
+        """Take steps and return what they cost; ``profile`` and ``products`` ask for more."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("the process has no pipes")
-        stdin.write(json.dumps({"steps": steps, "profile": profile}) + "\n")
+        stdin.write(json.dumps({"steps": steps, **more}) + "\n")
         stdin.flush()
         for line in stdout:
             if line.startswith("{"):
@@ -126,6 +128,24 @@ def compared(
     }
 
 
+def floor(case: str, turns: int) -> dict[str, Any]:
+    """Return the CPU time of a step and that of its matrix products alone."""
+    child = Child(ROOT, case, 1, "32-true")
+    child.take(STEPS[case])
+    best = min(child.take(STEPS[case])["seconds"] for _ in range(turns))
+    products = child.take(STEPS[case], products=True)["products"]
+    child.close()
+    return {
+        "case": case,
+        "step_ms": 1e3 * best,
+        "products": products["calls"],
+        "products_ms": 1e3 * products["seconds"],
+        "share": products["seconds"] / best,
+        "gflop": products["operations"] / 1e9,
+        "gflop_per_s": products["operations"] / products["seconds"] / 1e9,
+    }
+
+
 def product_rate() -> float:
     """Return the rate of float32 matrix products of one thread [operations per second]."""
     torch.set_num_threads(1)
@@ -146,7 +166,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--floor", action="store_true")
     chosen = parser.parse_args()
+    if chosen.floor:
+        rows = [floor(case, chosen.turns) for case in chosen.case]
+        write_table("training_step_floor", rows, product_rate=product_rate())
+        return
     if chosen.profile:
         for case in chosen.case:
             child = Child(ROOT, case, 1, "32-true")

@@ -46,7 +46,7 @@ class WeightAverage:
         """Move the average towards the present parameters."""
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
         self.n_updates += 1
-        present = [self._parameters[name] for name in self.weights]
+        present: list[Tensor] = [self._parameters[name] for name in self.weights]
         torch._foreach_lerp_(list(self.weights.values()), present, 1 - decay)
 
     @contextlib.contextmanager

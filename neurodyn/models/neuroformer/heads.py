@@ -208,8 +208,10 @@ class SpikeHead(nn.Module):
         if packing is not None:
             fields = packing.pack(fields)
         last_unit, last_bin, unit, bins = fields.unbind(-1)
-        if recorded is not None:
-            recorded = recorded[:, None] if packing is None else recorded[packing.row]
+        if recorded is not None and packing is None:
+            recorded = recorded[:, None]
+        elif recorded is not None and packing is not None:
+            recorded = recorded.index_select(0, packing.row)
         real, spike = unit != PAD, unit >= FIRST_UNIT
         # What follows the end is no prediction; any valid input keeps it finite.
         last_bin = torch.where(real, last_bin, 0)
@@ -219,10 +221,8 @@ class SpikeHead(nn.Module):
         logits = self._unit_logits(hidden, given, previous, recorded)
         return of_bin, _chosen(logits, unit - FIRST_UNIT, spike)
 
-    def _bin_logits(
-        self, hidden: Tensor, previous_bin: Tensor, temperature: float = 1.0
-    ) -> Tensor:
-        logits = self.bin(hidden).float() / temperature
+    def _bin_logits(self, hidden: Tensor, previous_bin: Tensor, temperature: float = 1.0) -> Tensor:
+        logits = _tempered(self.bin(hidden), temperature)
         if not self.canonical:
             return logits
         bins = torch.arange(self.n_bins + 1, device=logits.device)
@@ -238,7 +238,7 @@ class SpikeHead(nn.Module):
     ) -> Tensor:
         if self.given is not None:
             hidden = self.norm(hidden + self.given(bins))
-        logits = self.unit(hidden).float() / temperature
+        logits = _tempered(self.unit(hidden), temperature)
         never = None if recorded is None else ~recorded
         if self.canonical:
             # no unit is before the first
@@ -246,6 +246,11 @@ class SpikeHead(nn.Module):
             before = FIRST_UNIT + torch.arange(logits.shape[-1], device=logits.device) < last
             never = before if never is None else before | never
         return logits if never is None else _without(logits, never)
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    """Return logits in float32 by a temperature; in training there is nothing to divide by."""
+    return logits.float() if temperature == 1 else logits.float() / temperature
 
 
 def _without(logits: Tensor, never: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from neurodyn.models.neuroformer import dropped_attention
+from neurodyn.models.neuroformer import blocks
 from neurodyn.models.neuroformer.blocks import (
     FIRST_CAPACITY,
     Block,
@@ -77,7 +77,7 @@ def test_dropout_is_of_training_alone_and_keeps_the_mean():
 @pytest.mark.parametrize("vector", [1, 16])
 def test_dropout_with_masks_is_attention_when_little_is_dropped(monkeypatch, vector):
     """Where weights are dropped they are made by hand: masked and causal as in evaluation."""
-    monkeypatch.setattr(dropped_attention, "VECTOR", vector)
+    monkeypatch.setattr(blocks, "VECTOR", vector)
     torch.manual_seed(0)
     block = Block(8, 2, 16, 1e-9)
     token, time = torch.randn(2, 5, 8), torch.arange(5.0).expand(2, 5)

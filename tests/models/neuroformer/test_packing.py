@@ -22,6 +22,25 @@ def test_padding_is_left_out_and_put_back_as_zeros():
     assert packing.pad(packed).equal(feature * real[..., None])
 
 
+def test_tokens_know_their_row():
+    packing = Packing.of(torch.arange(5) < LENGTH[:, None])
+    assert packing.row.tolist() == [0, 0, 2, 2, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_the_head_says_of_packed_states_what_it_says_of_padded_ones(recorded):
+    source, network = made(next(iter(MARKED)))
+    batch = padded(source.gather(range(16)))
+    output = network.train()(batch)
+    given = batch["unit"], batch["bin"], batch["recorded"] if recorded else None
+    packed = network.head.log_prob(output.state, *given, output.packing)
+    whole = network.head.log_prob(output.hidden, *given)
+    for part, expected in zip(packed, whole):
+        torch.testing.assert_close(part, output.packing.pack(expected[..., None])[:, 0])
+        # padding has probability 1
+        assert not expected[~output.real].any()
+
+
 @pytest.mark.parametrize("kind", MARKED)
 def test_losses_and_gradients_are_those_with_padding(kind):
     source, network = made(kind)
