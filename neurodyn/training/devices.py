@@ -171,10 +171,9 @@ def mean_over_devices(
     fabric: Fabric, losses: Mapping[str, Tensor], share: float
 ) -> dict[str, float]:
     """Return scalars averaged over the whole batch, the same on every device."""
-    values = torch.stack(
-        [value.detach().to(fabric.device, torch.float32) * share for value in losses.values()]
-    )
+    values = torch.stack([value.detach().float() for value in losses.values()])
     if fabric.world_size > 1:
+        values = values.to(fabric.device) * share
         values = cast(Tensor, fabric.all_reduce(values, reduce_op="mean"))
     return dict(zip(losses, values.tolist(), strict=True))
 

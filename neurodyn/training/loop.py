@@ -169,6 +169,7 @@ class _Run:
             optimizer = build_optimizer(network, training)
             self.module, self.optimizer = fabric.setup(network, optimizer)
         self.state = TrainingState(network, optimizer, training, source)
+        self._trained = [p for group in optimizer.param_groups for p in group["params"]]
 
     def until_done(self, stop: StopRequest) -> TrainingResult:
         """Take steps until they are done, patience ends or a signal comes."""
@@ -210,7 +211,8 @@ class _Run:
                 state.average.update()
         else:
             self._skip_or_raise(index, batch, progress, random, values)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._trained:
+            parameter.grad = None
         state.step += 1
         row = {"kind": "train", "step": state.step, "epoch": progress.epoch, "learning_rate": rate}
         self.files.history.append(row | values)
@@ -243,13 +245,21 @@ class _Run:
         row = {"kind": "validation", "step": state.step, "epoch": state.sampler.epoch}
         self.files.history.append(row | scores)
 
+    @torch.no_grad()
     def _clip_gradient(self) -> float:
         """Clip the gradient where that is asked for; return its norm before."""
         limit = self.training.gradient_clip or math.inf
-        norm = self.fabric.clip_gradients(
-            self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False
-        )
-        return math.nan if norm is None else float(whole(norm))
+        if is_sharded(self.training):
+            norm = self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False
+            )
+            return math.nan if norm is None else float(whole(norm))
+        # As torch does, but what is short enough is not multiplied by 1.
+        gradients = [p.grad for p in self._trained if p.grad is not None]
+        size = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        if size > limit:
+            torch._foreach_mul_(gradients, limit / (size + 1e-6))
+        return size
 
     def _skip_or_raise(
         self,

@@ -64,7 +64,11 @@ def without_chance():
         steps = torch.arange(1, n_values + 1, dtype=torch.float64) * 0.618
         return (steps % 1.0).float().reshape(size[1:]).expand(size)
 
+    def levels(shape, *_):
+        return (65535 * (uniform(*shape) - 0.5)).to(torch.int16)
+
     with (
+        mock.patch("neurodyn.windows.masks.random_levels", levels),
         mock.patch("torch.rand", uniform),
         mock.patch("torch.rand_like", lambda like: uniform(like.shape)),
         mock.patch("torch.randn", lambda *shape, **how: uniform(*shape) - 0.5),
