@@ -10,6 +10,9 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+# Triton decides when it is imported, by whatever test, that it runs in its interpreter.
+os.environ["TRITON_INTERPRET"] = "1"
+
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 

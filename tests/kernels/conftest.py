@@ -1,8 +1,4 @@
-"""Triton runs here in its interpreter, which it decides when it is imported."""
-
-import os
-
-os.environ["TRITON_INTERPRET"] = "1"
+"""Triton's interpreter, which all tests run it in, as NumPy needs it."""
 
 from benchmarks.gpu.interpreter import repair
 

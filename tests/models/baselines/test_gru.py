@@ -122,8 +122,8 @@ def test_impossible_settings_are_refused(value):
 
 
 def test_training_finds_a_shared_rhythm():
-    train, test = example_counts(48, seed=2), example_counts(24, seed=3)
-    training = TrainingConfig(n_steps=150, batch_size=48, optimizer="adam", learning_rate=1e-2)
-    fitted = GRUAutoencoder(hidden_size=16, dropout=0.0).fit(train, training=training)
+    train, test = example_counts(192, seed=2), example_counts(192, seed=3)
+    training = TrainingConfig(n_steps=200, batch_size=48, optimizer="adam", learning_rate=3e-3)
+    fitted = GRUAutoencoder(hidden_size=8, dropout=0.0).fit(train, training=training)
     assert float(fitted.score(test)["co_bps"]) > 0.05
-    assert float(fitted.score(test, "fp_bps")["fp_bps"]) > -0.1
+    assert float(fitted.score(test, "fp_bps")["fp_bps"]) > 0.05
