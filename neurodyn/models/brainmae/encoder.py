@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from neurodyn.models.brainmae.attention import AdaptiveAttention, StaticAttention
 from neurodyn.models.brainmae.config import BrainMAEConfig
-from neurodyn.models.dropout import dropout
+from neurodyn.models.dropout import Dropout
 from neurodyn.models.in_parts import in_parts
 
 __all__ = ["Block", "TransientStateEncoder"]
@@ -45,19 +45,17 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(
             nn.Linear(size, hidden_size), nn.GELU(), nn.Linear(hidden_size, size)
         )
-        self.hidden_size, self.dropout = hidden_size, dropout
+        self.hidden_size, self.dropout = hidden_size, Dropout(dropout)
 
     def forward(self, node: Tensor, embedding: Tensor, present: Tensor | None = None) -> Tensor:
         """Return new features; arguments as of :meth:`StaticAttention.forward`."""
         mixed = self.attention(self.attention_norm(node), embedding, present)
-        node = node + self._dropped(mixed)
+        node = node + self.dropout(mixed)
         return in_parts(self._added, node, n_hidden=node.shape[1] * self.hidden_size)
 
     def _added(self, node: Tensor) -> Tensor:
-        return node + self._dropped(self.perceptron(self.perceptron_norm(node)))
-
-    def _dropped(self, feature: Tensor) -> Tensor:
-        return dropout(feature, self.dropout) if self.training else feature
+        added: Tensor = node + self.dropout(self.perceptron(self.perceptron_norm(node)))
+        return added
 
 
 class TransientStateEncoder(nn.Module):

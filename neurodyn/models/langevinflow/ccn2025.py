@@ -125,9 +125,7 @@ class PublishedLangevinFlow(LangevinNetwork):
         if force is not None and posterior.mean.shape[-1] <= LARGEST_LATENT:
             physics = self.integrator.physics(posterior.mean)
             return scan(posterior, physics, force, noise=noise, scheme="euler")[:2]
-        draw = posterior.mean
-        if noise is not None:
-            draw = draw + torch.exp(0.5 * posterior.log_variance) * noise
+        draw = posterior.draw(noise)
         path: tuple[Tensor, Tensor] = self.integrator(
             draw[:, 0], draw[:, 1], draw[:, 2:], self.potential.bind()
         )

@@ -28,6 +28,12 @@ class Posterior(NamedTuple):
     #: Encoder states, dims (batch, time, hidden), forward bins included.
     hidden: Tensor
 
+    def draw(self, noise: Tensor | None) -> Tensor:
+        """Return what standard normal noise of the same dims makes of it; the mean without any."""
+        if noise is None:
+            return self.mean
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
 
 class Latents(NamedTuple):
     """One path through latent space, dims (batch, time, latent), forward bins included."""

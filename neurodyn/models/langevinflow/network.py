@@ -99,9 +99,7 @@ class LangevinFlow(LangevinNetwork):
         self, posterior: Posterior, noise: Tensor | None, physics: Physics
     ) -> tuple[Tensor, Tensor]:
         """Integrate step by step under autograd, for a force of any form."""
-        draw = posterior.mean
-        if noise is not None:
-            draw = draw + torch.exp(0.5 * posterior.log_variance) * noise
+        draw = posterior.draw(noise)
         position, velocity = physics.spread * draw[:, 0], physics.speed * draw[:, 1]
         path: tuple[Tensor, Tensor] = self.integrator(
             position, velocity, draw[:, 2:], self.potential.bind()

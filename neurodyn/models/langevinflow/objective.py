@@ -69,6 +69,8 @@ class LangevinObjective:
         self.held_out = torch.as_tensor(np.asarray(held_out, dtype=bool))
         self._read_units = (~self.held_out).nonzero().squeeze(1)
         self.n_inputs = len(self._read_units)
+        # Where each unit finds its weight; held-out ones behind the last that is read.
+        self._column = torch.where(self.held_out, self.n_inputs, (~self.held_out).cumsum(0) - 1)
         if self.n_inputs == 0:
             raise EmptySelectionError("every unit is held out, so a model has nothing to read")
 
@@ -146,8 +148,7 @@ class LangevinObjective:
         scale = 1 / share if self.config.mode == "elbo" else 1.0
         # Held-out units and forward bins are always scored: their place is a column of units.
         scored = functional.pad(target.to(weight.dtype) * (scale * unit), (0, 1), value=unit)
-        column = torch.where(self.held_out, self.n_inputs, (~self.held_out).cumsum(0) - 1)
-        scored = scored.index_select(-1, column.to(count.device))
+        scored = scored.index_select(-1, self._column.to(count.device))
         scored = functional.pad(scored, (0, 0, 0, self.n_forward), value=unit)
         return read, weight * scored
 
