@@ -103,7 +103,12 @@ def measure(processes: int, operation: str = "") -> Usage:
 def share_of(text: str, operation: str) -> Usage:
     """Return what every n-th kernel takes, for ``"start/n"``."""
     start, step = map(int, text.split("/"))
-    jobs = [(entry, capability) for entry in specimens(operation) for capability in ARCHITECTURES]
+    jobs = [
+        (entry, capability)
+        for entry in specimens(operation)
+        for capability in ARCHITECTURES
+        if capability >= entry.oldest
+    ]
     usage: Usage = {}
     for entry, capability in jobs[start::step]:
         try:
@@ -162,7 +167,9 @@ def table(usage: Usage) -> str:
     lines = [f"{'':{width}}  {head}"]
     for name in names:
         cells = (
-            " " * len(a) + " " + " ".join(f"{usage[a][name][field]:>9}" for field in FIELDS)
+            " " * len(a)
+            + " "
+            + " ".join(f"{usage[a].get(name, {}).get(field, ''):>9}" for field in FIELDS)
             for a in usage
         )
         lines.append(f"{name:{width}}  {'  '.join(cells)}")

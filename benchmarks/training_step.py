@@ -1,12 +1,13 @@
 """Training steps on a CPU, before and after a change: one step as ``neurodyn.training`` takes it.
 
-    python -m benchmarks.training_step [CASE ...] [--before COMMIT] [--threads 1] [--turns 12]
+    python -m benchmarks.training_step [CASE ...] [--before COMMIT] [--threads 1] [--turns 40]
     python -m benchmarks.training_step brainmae-tiny --profile
     python -m benchmarks.training_step neuroformer --floor
 
 A step gathers windows, computes loss and gradient, clips and updates. ``--before`` is exported into
 a temporary folder; a process of each version, with the same seeds and data, takes steps in turns.
-CPU time of all threads; the least of the turns' means. "bf16" is the version after with
+CPU time of all threads; medians over the turns, and of the quotients of one turn, because a
+machine that others use is not as fast in one turn as in the next. "bf16" is the version after with
 ``precision="bf16-mixed"``, where the CPU has instructions for it. Losses are compared over the
 first steps without dropout, where both draw the same random numbers. ``--profile`` says what a
 step consists of instead, with a rate of matrix products for comparison. ``--floor`` says how long
@@ -29,6 +30,7 @@ import time
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -45,7 +47,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "brainmae-base": {"dropout": 0.0},
     "neuroformer": {"dropout": 0.0},
 }
-STEPS = {"langevinflow": 6, "brainmae-tiny": 2, "brainmae-base": 1, "neuroformer": 20}
+STEPS = {"langevinflow": 6, "brainmae-tiny": 2, "brainmae-base": 1, "neuroformer": 10}
 PRODUCT = 1024
 
 
@@ -110,20 +112,21 @@ def compared(
         plain.close()
     difference = max(abs(a / b - 1) for a, b in zip(losses["after"], losses["before"]))
     children = {name: Child(tree, case, threads, bits) for name, (tree, bits) in chosen.items()}
-    best = dict.fromkeys(children, float("inf"))
-    for turn in range(turns + 1):
-        for name, child in children.items():
-            seconds = child.take(STEPS[case])["seconds"]
-            # the first turn warms up
-            if turn:
-                best[name] = min(best[name], seconds)
+    taken = []
+    for _ in range(turns + 1):
+        taken.append({n: child.take(STEPS[case])["seconds"] for n, child in children.items()})
+    # the first turn warms up
+    del taken[0]
     for child in children.values():
         child.close()
     return {
         "case": case,
         "threads": threads,
-        **{f"{name}_ms": 1e3 * seconds for name, seconds in best.items()},
-        **{f"times_{n}": best["before"] / s for n, s in best.items() if n != "before"},
+        **{f"{name}_ms": 1e3 * median(turn[name] for turn in taken) for name in children},
+        **{
+            f"times_{name}": median(turn["before"] / turn[name] for turn in taken)
+            for name in list(children)[1:]
+        },
         "loss_difference": difference,
     }
 
@@ -164,7 +167,7 @@ def main() -> None:
     parser.add_argument("case", nargs="*", default=CASES, choices=[*CASES, CASES])
     parser.add_argument("--before", default=BEFORE, metavar="COMMIT")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--floor", action="store_true")
     chosen = parser.parse_args()

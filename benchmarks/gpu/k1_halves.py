@@ -16,13 +16,21 @@ from torch import Tensor, nn
 
 from benchmarks.gpu.bare import operation
 from benchmarks.gpu.case import Case, Workload
-from benchmarks.gpu.k1_langevin_scan import N_INPUTS, PERSISTENCE, STEP, Version, physics
+from benchmarks.gpu.k1_langevin_scan import (
+    N_INPUTS,
+    PERSISTENCE,
+    STEP,
+    Version,
+    entering,
+    padded,
+    physics,
+)
 from benchmarks.gpu.report import Target
 from benchmarks.gpu.timing import graphed, passing
 
 NAME = "halves"
 TARGETS: list[Target] = []
-DEPENDS = ("gru_scan", "langevin_scan", "philox")
+DEPENDS = ("gru_scan", "gru_weights", "langevin_scan", "philox")
 
 
 class Size(NamedTuple):
@@ -109,12 +117,11 @@ def scan(size: Size, device: torch.device) -> Version:
     flat = list(gru.parameters())
     pairs = (torch.stack(pair) for pair in zip(flat[:4], flat[4:]))
     leaves = [pair.detach().requires_grad_() for pair in pairs]
-    given = counts(size, device)
+    given = padded(counts(size, device))
 
     def run() -> tuple[Tensor]:
         input_weight, weight, input_bias, bias = leaves
-        gates = nn.functional.linear(given, input_weight.flatten(0, 1), input_bias.flatten())
-        gates = gates.unflatten(-1, (2, -1)).permute(2, 0, 1, 3)
+        gates = entering(given, input_weight, input_bias)
         hidden = operation("gru_scan")(gates, weight, bias, bidirectional=True)
         return (hidden.permute(1, 2, 0, 3).flatten(2),)
 

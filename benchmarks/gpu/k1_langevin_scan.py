@@ -24,7 +24,8 @@ from benchmarks.gpu.timing import graphed, passing
 
 NAME = "k1"
 N_INPUTS, DROPOUT, STEP, PERSISTENCE = 137, 0.05, 0.5, 0.6
-DEPENDS = ("gru_scan", "langevin_scan", "philox")
+N_PADDED = 8 - N_INPUTS % 8
+DEPENDS = ("gru_scan", "gru_weights", "langevin_scan", "philox")
 TARGETS = [
     Target(NAME, "20 x over the eager loop", ("eager",), ("ours", "ours graphed"), 20),
     Target(NAME, "2 x over the graphed loop", ("eager graphed",), ("ours", "ours graphed"), 2),
@@ -72,13 +73,15 @@ class Problem(NamedTuple):
     """Inputs, parameters with a leading population axis, and weights that make a loss."""
 
     counts: Tensor
+    #: The same for :func:`entering`.
+    padded: Tensor
     parameters: dict[str, Tensor]
     seed: Tensor
 
     def doubled(self) -> Problem:
         """Return the same in double precision."""
         double = {k: v.detach().double().requires_grad_() for k, v in self.parameters.items()}
-        return Problem(self.counts.double(), double, self.seed)
+        return Problem(self.counts.double(), self.padded.double(), double, self.seed)
 
 
 def cases(tiny: bool) -> list[Case]:
@@ -150,16 +153,25 @@ def problem(size: Size, device: torch.device) -> Problem:
     trials, time = size.n_trials, size.n_time
     counts = torch.poisson(torch.full((trials, time, N_INPUTS), 0.2, device=device))
     seed = torch.arange(n, device=device) + 17
-    return Problem(counts, parameters, seed)
+    return Problem(counts, padded(counts), parameters, seed)
+
+
+def padded(counts: Tensor) -> Tensor:
+    """Append columns of ones: one for a bias, more until rows are aligned for the products."""
+    return nn.functional.pad(counts, (0, N_PADDED), value=1.0)
+
+
+def entering(counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the gates of all members, who read the same padded counts: one product."""
+    weights = torch.cat([weight, bias.unsqueeze(-1)], -1).flatten(0, 1)
+    gates: Tensor = counts @ nn.functional.pad(weights, (0, N_PADDED - 1)).mT
+    return gates.view(*counts.shape[:2], len(weight), -1).permute(2, 0, 1, 3)
 
 
 def chain(given: Problem, size: Size) -> Path:
     """Run the chain through the kernels."""
     p = given.parameters
-    # all members read the same counts: one product for all of their gates
-    weight, bias = p["input_weight"].flatten(0, 1), p["input_bias"].flatten()
-    gates = nn.functional.linear(given.counts.to(weight.dtype), weight, bias)
-    gates = gates.unflatten(-1, (size.population, -1)).permute(2, 0, 1, 3)
+    gates = entering(given.padded, p["input_weight"], p["input_bias"])
     drops = {"dropout": size.dropout, "seed": given.seed, "precision": size.precision}
     hidden = operation("gru_scan")(gates, p["weight"], p["bias"], **drops)
     return flow(given, hidden, size)
@@ -168,9 +180,9 @@ def chain(given: Problem, size: Size) -> Path:
 def flow(given: Problem, hidden: Tensor, size: Size) -> Path:
     """Draw from the posterior of the encoder's states and let the path run, by the kernel."""
     p = given.parameters
-    shape = (size.population, size.n_trials, size.n_time, -1)
-    posterior = (hidden.flatten(1, 2) @ p["head"].mT).view(shape)
-    mean, log_variance = posterior.chunk(2, -1)
+    # a product per bin, not one for all: many programs instead of few sum the gradient of a head
+    posterior = hidden.permute(2, 0, 1, 3) @ p["head"].mT
+    mean, log_variance = (half.permute(1, 2, 0, 3) for half in posterior.chunk(2, -1))
     found: Path = operation("langevin_scan")(
         mean, log_variance, p["coupling"].mT @ p["coupling"], physics(mean), seed=given.seed + 1
     )

@@ -28,7 +28,8 @@ TARGETS = [
 ]
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
-NAMES = ("nll", "d_log_count", "rate", "log_rate", "count", "n_observed")
+NAMES = ("nll", "d_log_count", "nll alone", "d_log_count alone")
+NAMES_OF_SUMS = ("rate", "log_rate", "count", "n_observed")
 
 #: Logarithms of rates and counts go in, the loss comes out.
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -152,20 +153,27 @@ def timed(
 
 
 def check(size: Size, device: torch.device) -> Workload:
-    """Compare loss, gradient and sums with the plain version in double precision."""
+    """Compare loss, gradient and sums with the plain version in double precision.
+
+    With the sums and alone, which are two versions of the kernel.
+    """
     log_count, count = inputs(size, device)
     told, seed = settings(size, device), torch.tensor([7], device=device)
 
     def results(given: Tensor) -> list[Tensor]:
-        loss, sums = operation("poisson_nll")(given, count, seed=seed, **told)
-        gradient = torch.autograd.grad(loss, given, torch.full_like(loss, 0.5))[0]
-        return [loss.detach(), gradient, *sums]
+        run = partial(operation("poisson_nll"), given, count, seed=seed, **told)
+        (loss, sums), (alone, _) = run(), run(statistics=False)
+        found: list[Tensor] = []
+        for nll in (loss, alone):
+            slope = torch.autograd.grad(nll, given, torch.full_like(nll, 0.5))[0]
+            found += [nll.detach(), slope]
+        return [*found, *sums]
 
     def step() -> dict[str, Any]:
         with kernels("dispatch").forced("reference"):
             truth = results(log_count.detach().double().requires_grad_())
         with poisoned():
             found = results(log_count)
-        return compare(NAMES, found, truth, TOLERANCE[size.unit])
+        return compare(NAMES + NAMES_OF_SUMS, found, truth, TOLERANCE[size.unit])
 
     return Workload(step)

@@ -27,3 +27,5 @@ class AheadOfTime(NamedTuple):
     constants: Mapping[str, Any]
     n_warps: int = 4
     n_stages: int = 1
+    #: The least compute capability that it runs on: 80 is 8.0.
+    oldest: int = 80

@@ -247,11 +247,14 @@ class _Scan(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         _, weight, bias, initial, mask, _, ctx.options = inputs
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(weight, initial, mask, *output)
         ctx.types = weight.dtype, bias.dtype, initial.dtype
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        if gradients[0] is None:
+            return (None,) * 7
         known = (ctx.options, gradients[0], *ctx.saved_tensors)
         found = _ScanBack.apply(*known)
         parameters = [found[1 + i].to(dtype) for i, dtype in enumerate(ctx.types)]

@@ -136,7 +136,7 @@ def _summed(
     log_count: Tensor,
     count: Tensor,
     observed: Tensor | None,
-    weight: Tensor,
+    weight: Tensor | None,
     held_out: Tensor | None,
     seed: Tensor | None,
     draw: Draw,
@@ -147,6 +147,7 @@ def _summed(
         held_out = seed = None
     route = choose("poisson_nll", log_count.device, obstacle=_obstacle(log_count))
     if route == "reference":
+        weight = _or_ones(weight, log_count)
         weight = reference.poisson_weight(weight, tuple(count.shape[1:]), held_out, seed, draw)
         return reference.poisson_nll(log_count, count, observed, weight)
     made = _Made(torch.is_grad_enabled(), statistics, route)
@@ -172,11 +173,11 @@ def _check(log_count: Tensor, count: Tensor, seed: Tensor | None, held_out: Tens
         raise ConfigError("invalid held_out", found=found, expected="torch.bool (unit,)")
 
 
-def _as_weight(weight: Tensor | None, log_count: Tensor) -> Tensor:
+def _as_weight(weight: Tensor | None, log_count: Tensor) -> Tensor | None:
     """Return weights of members, or of elements with a first axis of 1 where they share them."""
-    wide = torch.float64 if log_count.dtype == torch.float64 else torch.float32
     if weight is None:
-        return torch.ones(len(log_count), device=log_count.device, dtype=wide)
+        return None
+    wide = torch.promote_types(log_count.dtype, torch.float32)
     if weight.shape == log_count.shape[:1]:
         return weight.to(wide).contiguous()
     shape = tuple(log_count.shape)
@@ -188,6 +189,12 @@ def _as_weight(weight: Tensor | None, log_count: Tensor) -> Tensor:
         )
     n_members = len(weight) if weight.ndim == 4 else 1
     return weight.to(wide).expand(n_members, *shape[1:]).contiguous()
+
+
+def _or_ones(weight: Tensor | None, log_count: Tensor) -> Tensor:
+    """Return weights of members where there are none, which only the kernel can do without."""
+    wide = torch.promote_types(log_count.dtype, torch.float32)
+    return log_count.new_ones(len(log_count), dtype=wide) if weight is None else weight
 
 
 def _obstacle(log_count: Tensor) -> str | None:
@@ -204,7 +211,7 @@ class _PoissonNll(torch.autograd.Function):
         log_count: Tensor,
         count: Tensor,
         observed: Tensor | None,
-        weight: Tensor,
+        weight: Tensor | None,
         held_out: Tensor | None,
         seed: Tensor | None,
         draw: Draw,
@@ -224,7 +231,7 @@ class _PoissonNll(torch.autograd.Function):
                 gradient=made.gradient,
                 statistics=made.statistics,
             )
-        shape = tuple(count.shape[1:])
+        shape, weight = tuple(count.shape[1:]), _or_ones(weight, log_count)
         weight = reference.poisson_weight(weight, shape, held_out, seed, draw)
         return _in_torch(log_count, count, observed, weight, made)
 

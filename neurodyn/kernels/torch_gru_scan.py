@@ -225,11 +225,11 @@ def _before(hidden: Tensor, initial: Tensor, start: int, stop: int, bidirectiona
     return torch.cat([first, _in_steps(hidden, 0, stop - 1, bidirectional)], 1)
 
 
-def empty_laid_out_as(tensor: Tensor, size: int) -> Tensor:
+def empty_laid_out_as(tensor: Tensor, size: int, dtype: torch.dtype | None = None) -> Tensor:
     """Return an empty tensor with another last size, its dims in memory ordered as before."""
     order = sorted(range(3), key=tensor.stride, reverse=True)
     shape = [tensor.shape[dim] for dim in order]
-    empty = torch.empty(*shape, size, dtype=tensor.dtype, device=tensor.device)
+    empty = torch.empty(*shape, size, dtype=dtype or tensor.dtype, device=tensor.device)
     return empty.permute(*(order.index(dim) for dim in range(3)), 3)
 
 

@@ -4,7 +4,7 @@ A program takes one member of the population and a tile of its batch through all
 weights and the state stay on the chip, and what a step needs from memory is asked for one step
 ahead. The forward pass leaves derivatives rather than activations, so that the backward pass needs
 neither states nor masks: a step of it is five multiplications and three products of matrices.
-Gradients of the weights are one product of matrices afterwards, without atomics.
+Gradients of the weights are summed afterwards (:mod:`neurodyn.kernels.triton_gru_weights`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from neurodyn.kernels import triton_gru_weights
 from neurodyn.kernels.ahead_of_time import AheadOfTime
 from neurodyn.kernels.torch_gru_scan import empty_laid_out_as
+from neurodyn.kernels.triton_gru_weights import operand
 
 __all__ = ["ahead_of_time", "backward", "forward"]
 
 # rows of the smallest tile of a tensor core
 _ROWS = 16
-# rows that are summed by one product
-_PIECE = 2048
 
 
 @triton.jit
@@ -33,14 +33,8 @@ def _sigmoid(x):
 
 
 @triton.jit
-def _operand(x, PRECISION: tl.constexpr):
-    """Return an operand of a product in the type that the product takes."""
-    return x.to(tl.bfloat16) if PRECISION == "bf16" else x.to(tl.float32)
-
-
-@triton.jit
 def _dot(x, y, PRECISION: tl.constexpr):
-    product = _operand(x, PRECISION)
+    product = operand(x, PRECISION)
     return tl.dot(product, y, input_precision="ieee" if PRECISION == "ieee" else "tf32")
 
 
@@ -48,9 +42,9 @@ def _dot(x, y, PRECISION: tl.constexpr):
 def _weights(at, stride, SIZE: tl.constexpr, PRECISION: tl.constexpr):
     """Load reset, update and new; the summed dim goes down and its elements are neighbours."""
     at += tl.arange(0, SIZE)[:, None]
-    reset = _operand(tl.load(at), PRECISION)
-    update = _operand(tl.load(at + stride), PRECISION)
-    new = _operand(tl.load(at + 2 * stride), PRECISION)
+    reset = operand(tl.load(at), PRECISION)
+    update = operand(tl.load(at + stride), PRECISION)
+    new = operand(tl.load(at + 2 * stride), PRECISION)
     return reset, update, new
 
 
@@ -310,46 +304,9 @@ def backward(
             *d_part.stride()[:3], SIZE=size, ROWS=_ROWS, BIDIRECTIONAL=bidirectional,
             PRECISION=precision, num_warps=_n_warps(size), num_stages=1,
         )  # fmt: skip
-    before = _rows(_before(hidden, initial, bidirectional))
-    parts = (_rows(d_gates[..., : 2 * size]), _rows(d_part))
-    d_weight = torch.cat([_summed_products(part, before) for part in parts], 1)
-    one = before.new_ones(1, before.shape[1], 1)
-    d_bias = torch.cat(
-        [_summed_products(part, one.expand(n_population, -1, -1)) for part in parts], 1
-    )
-    return d_gates, d_weight, d_bias.squeeze(2), d_initial
-
-
-def _summed_products(left: Tensor, right: Tensor) -> Tensor:
-    """Return ``left.mT @ right`` of (population, row, column), in pieces of rows side by side.
-
-    One product over all rows has so few results that most of a GPU would stand by.
-    """
-    n_rows = left.shape[1]
-    n_pieces = max(1, n_rows // _PIECE)
-    n_whole = n_rows // n_pieces * n_pieces
-    first, second = (x[:, :n_whole].unflatten(1, (n_pieces, -1)) for x in (left, right))
-    total = torch.matmul(first.mT, second).sum(1, dtype=torch.float32)
-    if n_whole < n_rows:
-        total += left[:, n_whole:].mT @ right[:, n_whole:]
-    return total
-
-
-def _before(hidden: Tensor, initial: Tensor, bidirectional: bool) -> Tensor:
-    """Return the state that each step starts from."""
-    before = empty_laid_out_as(hidden, hidden.shape[-1])
-    for parity, late in ((0, False), (1, bidirectional)):
-        into, states = before[parity::2], hidden[parity::2]
-        into[:, :, -1 if late else 0] = initial[parity::2]
-        after, known = (slice(-1), slice(1, None)) if late else (slice(1, None), slice(-1))
-        into[:, :, after] = states[:, :, known]
-    return before
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """Return (population, batch, time, ...) as (population, row, ...), in the order of memory."""
-    in_order = tensor.stride(1) >= tensor.stride(2)
-    return (tensor if in_order else tensor.transpose(1, 2)).flatten(1, 2)
+    states = (hidden, initial, bidirectional, precision)
+    d_weight, d_bias = triton_gru_weights.gradients(d_gates, d_part, *states)
+    return d_gates, d_weight, d_bias, d_initial
 
 
 def _columns_together(tensor: Any) -> Any:

@@ -19,7 +19,8 @@ import triton.language as tl
 from torch import Tensor
 
 from neurodyn.kernels.ahead_of_time import AheadOfTime
-from neurodyn.kernels.langevin_scan import Terms
+from neurodyn.kernels.langevin_scan import MOST_COUNTERS, Terms
+from neurodyn.kernels.torch_gru_scan import empty_laid_out_as
 
 __all__ = ["ahead_of_time", "backward", "forward"]
 
@@ -35,27 +36,34 @@ def _load(at, inside):
 
 
 @triton.jit
+def _at(start, member, trial, draw, latent, p, b, t):
+    """Point to draws and latents of a trial, by strides of member, trial and draw."""
+    return start + member * p + trial * b + (draw * t + latent)
+
+
+@triton.jit
 def _sample(
-    mean, log_variance, noise, seed, n_batch, n_draws,
+    mean, log_variance, noise, seed, n_batch, n_draws, mean_p, mean_b, mean_t,
     LATENT: tl.constexpr, SOURCE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Return mean, standard deviation, deviation from the mean and place of some elements."""
     within = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     member = (tl.program_id(1) // n_batch).to(tl.int64)
-    trial = tl.program_id(1) % n_batch
+    trial = (tl.program_id(1) % n_batch).to(tl.int64)
+    draw, latent = within // LATENT, within % LATENT
     inside = within < n_draws * LATENT
-    at = tl.program_id(1).to(tl.int64) * n_draws * LATENT + within
-    centre, half = _load(mean + at, inside), 0.5 * _load(log_variance + at, inside)
+    mean = _at(mean, member, trial, draw, latent, mean_p, mean_b, mean_t)
+    log_variance = _at(log_variance, member, trial, draw, latent, mean_p, mean_b, mean_t)
+    centre, half = _load(mean, inside), 0.5 * _load(log_variance, inside)
     spread = tl.exp(half)
     away = tl.zeros([BLOCK], tl.float32)
     if SOURCE == 1:
-        away = spread * _load(noise + at, inside)
+        start = tl.program_id(1).to(tl.int64) * n_draws * LATENT
+        away = spread * _load(noise + start + within, inside)
     if SOURCE == 2:
-        counter = trial * n_draws * LATENT + within
+        counter = (tl.program_id(1) % n_batch) * n_draws * LATENT + within
         away = spread * tl.randn(tl.load(seed + member), counter)
-    draw = within // LATENT
-    by_time = ((member * n_draws + draw) * n_batch + trial) * LATENT + within % LATENT
-    return centre, half, spread, away, draw, by_time, at, inside
+    return centre, half, spread, away, (member, trial, draw, latent), inside
 
 
 @triton.jit
@@ -68,13 +76,15 @@ def _store_sums(partial, own, first, second, third):
 
 @triton.jit
 def _draw_kernel(
-    mean, log_variance, noise, seed, draws, divergence, n_batch, n_draws,
+    mean, log_variance, noise, seed, draws, divergence, n_batch, n_draws, mean_p, mean_b, mean_t,
     LATENT: tl.constexpr, SOURCE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    centre, half, spread, away, _, by_time, _, inside = _sample(
-        mean, log_variance, noise, seed, n_batch, n_draws, LATENT, SOURCE, BLOCK
-    )
-    tl.store(draws + by_time, centre + away, mask=inside)
+    centre, half, spread, away, place, inside = _sample(
+        mean, log_variance, noise, seed, n_batch, n_draws, mean_p, mean_b, mean_t,
+        LATENT, SOURCE, BLOCK,
+    )  # fmt: skip
+    draws = _at(draws, *place, n_draws * n_batch * LATENT, LATENT, n_batch * LATENT)
+    tl.store(draws, centre + away, mask=inside)
     nats = 0.5 * (centre * centre + spread * spread - 1.0) - half
     own = tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)
     tl.store(divergence + own, tl.sum(tl.where(inside, nats, 0.0)))
@@ -83,20 +93,24 @@ def _draw_kernel(
 @triton.jit
 def _draw_backward_kernel(
     mean, log_variance, noise, seed, physics, d_draws, d_divergence, d_mean, d_log_variance,
-    partial, n_batch, n_draws,
+    partial, n_batch, n_draws, mean_p, mean_b, mean_t, d_mean_p, d_mean_b, d_mean_t,
     LATENT: tl.constexpr, SOURCE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    centre, _, spread, away, draw, by_time, at, inside = _sample(
-        mean, log_variance, noise, seed, n_batch, n_draws, LATENT, SOURCE, BLOCK
-    )
-    numbers = physics + (tl.program_id(1) // n_batch) * 6
-    scale = tl.load(numbers + tl.minimum(draw, 2))
-    arriving = _load(d_draws + by_time, inside)
+    centre, _, spread, away, place, inside = _sample(
+        mean, log_variance, noise, seed, n_batch, n_draws, mean_p, mean_b, mean_t,
+        LATENT, SOURCE, BLOCK,
+    )  # fmt: skip
+    member, _, draw, _ = place
+    scale = tl.load(physics + member * 6 + tl.minimum(draw, 2))
+    d_draws = _at(d_draws, *place, n_draws * n_batch * LATENT, LATENT, n_batch * LATENT)
+    arriving = _load(d_draws, inside)
     nats = tl.load(d_divergence + tl.program_id(1))
     by_draw = scale * arriving
-    tl.store(d_mean + at, by_draw + nats * centre, mask=inside)
+    d_mean = _at(d_mean, *place, d_mean_p, d_mean_b, d_mean_t)
+    tl.store(d_mean, by_draw + nats * centre, mask=inside)
     widened = by_draw * away + nats * (spread * spread - 1.0)
-    tl.store(d_log_variance + at, 0.5 * widened, mask=inside)
+    d_log_variance = _at(d_log_variance, *place, d_mean_p, d_mean_b, d_mean_t)
+    tl.store(d_log_variance, 0.5 * widened, mask=inside)
     product = tl.where(inside, (centre + away) * arriving, 0.0)
     by_spread, by_speed = tl.where(draw == 0, product, 0.0), tl.where(draw == 1, product, 0.0)
     by_kick = tl.where(draw > 1, product, 0.0)
@@ -264,10 +278,10 @@ def forward(
         Changes of velocity by the force over the first kick, for :func:`backward`.
     """
     n_population, n_batch, n_draws, latent = mean.shape
-    given, grid, sizes = _sampled(mean, log_variance, noise, seed)
+    given, strides, grid, sizes = _sampled(mean, log_variance, noise, seed)
     draws = _empty(mean, n_population, n_draws, n_batch, latent)
     divergence = _empty(mean, n_population, n_batch, grid[0])
-    _draw_kernel[grid](*given, draws, divergence, n_batch, n_draws, **sizes)
+    _draw_kernel[grid](*given, draws, divergence, n_batch, n_draws, *strides, **sizes)
     position, velocity, pull = (
         _empty(mean, n_population, n_draws - 1, n_batch, latent) for _ in range(3)
     )
@@ -323,12 +337,12 @@ def backward(
         n_batch, n_draws - 1, *d_position.stride(), *d_velocity.stride(),
         **_constants(terms, latent, rotation is not None), num_warps=_n_warps(latent),
     )  # fmt: skip
-    given, grid, sizes = _sampled(mean, log_variance, noise, seed)
-    d_mean, d_log_variance = (_empty(mean, *mean.shape, dtype=t.dtype) for t in given[:2])
+    given, strides, grid, sizes = _sampled(mean, log_variance, noise, seed)
+    d_mean, d_log_variance = (empty_laid_out_as(given[0], latent, t.dtype) for t in given[:2])
     early = _empty(mean, n_population, n_batch * grid[0], 3)
     _draw_backward_kernel[grid](
         *given, physics, d_draws, d_divergence.contiguous(), d_mean, d_log_variance, early,
-        n_batch, n_draws, **sizes,
+        n_batch, n_draws, *strides, *d_mean.stride()[:3], **sizes,
     )  # fmt: skip
     d_physics = torch.cat([early.sum(1), late.sum(1)], 1)
     d_stiffness = _outer(states[0], d_forces)
@@ -341,14 +355,18 @@ def backward(
 
 def _sampled(
     mean: Tensor, log_variance: Tensor, noise: Tensor | None, seed: Tensor | None
-) -> tuple[tuple[Tensor, ...], tuple[int, int], dict[str, int]]:
-    """Return tensors, grid and constants of the kernels over all draws."""
+) -> tuple[tuple[Tensor, ...], tuple[int, ...], tuple[int, int], dict[str, int]]:
+    """Return tensors, strides, grid and constants of the kernels over all draws."""
     n_population, n_batch, n_draws, latent = mean.shape
     source = _GIVEN if noise is not None else _NONE if seed is None else _SEED
-    tensors = [mean, log_variance, mean if noise is None else noise, mean if seed is None else seed]
+    # two halves of one tensor are read where they stand, by offsets of 32 bits within a trial
+    alike = mean.stride() == log_variance.stride() and mean.stride(3) == 1
+    if not alike or max(mean.numel(), n_draws * mean.stride(2)) > MOST_COUNTERS:
+        mean, log_variance = mean.contiguous(), log_variance.contiguous()
+    drawn = (mean if t is None else t.contiguous() for t in (noise, seed))
     grid = (triton.cdiv(n_draws * latent, _BLOCK), n_population * n_batch)
     sizes = {"LATENT": latent, "SOURCE": source, "BLOCK": _BLOCK}
-    return tuple(t.contiguous() for t in tensors), grid, sizes
+    return (mean, log_variance, *drawn), mean.stride()[:3], grid, sizes
 
 
 def _matrices(stiffness: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -370,8 +388,8 @@ def _n_warps(latent: int) -> int:
     return 4 if latent <= 32 else 8
 
 
-def _empty(like: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device=like.device)
+def _empty(like: Tensor, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=torch.float32, device=like.device)
 
 
 def _outer(a: Tensor, b: Tensor) -> Tensor:
@@ -390,12 +408,12 @@ def ahead_of_time() -> list[AheadOfTime]:
     """
     draw = ["mean", "log_variance", "noise"]
     sample = dict.fromkeys(draw, "*fp32") | {"seed": "*i64"}
-    counts = {"n_batch": "i32", "n_draws": "i32"}
+    counts = dict.fromkeys(["n_batch", "n_draws", "mean_p", "mean_b", "mean_t"], "i32")
     sizes = {"LATENT": 64, "SOURCE": _SEED, "BLOCK": _BLOCK}
     results = dict.fromkeys(["draws", "divergence"], "*fp32")
     gradients = dict.fromkeys(
         ["physics", "d_draws", "d_divergence", "d_mean", "d_log_variance", "partial"], "*fp32"
-    )
+    ) | dict.fromkeys(["d_mean_p", "d_mean_b", "d_mean_t"], "i32")
     entries = [
         AheadOfTime("langevin_scan draw D=64", _draw_kernel, sample | results | counts, sizes),
         AheadOfTime(

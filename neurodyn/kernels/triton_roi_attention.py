@@ -1,12 +1,6 @@
-"""Triton kernels of attention between ROIs with a learned bias, without any stored scores.
+"""Calls of Triton's kernels of attention between ROIs with a learned bias.
 
-The forward pass keeps the logarithm of each row's sum; the backward kernels make scores again
-from it. Three of them each own what they add up, in registers and in a fixed order: gradients of
-queries (one tile of rows), of keys and values (one tile of columns), and of the bias (one tile of
-rows and columns, over a slice of the batch).
-
-Sequences run fastest through the grid, so that programs at work together read the same tile of
-the bias, and find it in the cache.
+What a program has in hand, how the work is shared out among programs, and what is compiled.
 """
 
 from __future__ import annotations
@@ -16,10 +10,16 @@ from typing import Any, NamedTuple
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
+from triton.compiler.compiler import max_shared_mem
 
 from neurodyn.kernels.ahead_of_time import AheadOfTime
+from neurodyn.kernels.roi_attention_kernels import (
+    bias_kernel,
+    forward_kernel,
+    key_value_kernel,
+    query_kernel,
+)
 
 __all__ = ["ahead_of_time", "backward", "forward"]
 
@@ -33,232 +33,44 @@ class _Tile(NamedTuple):
     n_stages: int = 2
 
 
-# By kernel and bytes of a number: the fastest on a GPU among those that need no spilling.
+class _Tiles(NamedTuple):
+    """Tiles of the kernels for one type and number of features."""
+
+    forward: _Tile
+    query: _Tile
+    key_value: _Tile
+    bias: _Tile
+
+
+# By bytes of a number and features: the fastest on an H200 for 16 and 32, as it was measured; for
+# 64 what needs no spilling.
+_SLIM, _DEEP = _Tile(64, 32, n_stages=2), _Tile(64, 32, n_stages=3)
 _TILES = {
-    "forward": {2: _Tile(64, 64, n_stages=3), 4: _Tile(64, 32)},
-    "query": {2: _Tile(64, 32), 4: _Tile(64, 32)},
-    "key_value": {2: _Tile(32, 64), 4: _Tile(32, 64)},
-    "bias": {2: _Tile(64, 32), 4: _Tile(64, 32)},
+    (2, 16): _Tiles(_DEEP, _DEEP, _Tile(32, 64, n_stages=1), _DEEP),
+    (2, 32): _Tiles(_DEEP, _DEEP, _Tile(64, 64), _DEEP),
+    (2, 64): _Tiles(_DEEP, _DEEP, _Tile(32, 64), _DEEP),
+    (4, 16): _Tiles(_DEEP, _SLIM, _Tile(32, 64, n_stages=1), _DEEP),
+    (4, 32): _Tiles(_Tile(128, 64, 8), _SLIM, _Tile(32, 128, 8, n_stages=1), _DEEP),
+    (4, 64): _Tiles(_SLIM, _SLIM, _Tile(16, 64), _SLIM),
 }
+# By the same: programs of the gradients of keys and values that have all keys, the fewer first, so
+# that they give gradients of queries, too. More features' sums do not fit registers.
+_WHOLE = {
+    (2, 16): (_Tile(32, 128), _Tile(32, 256)),
+    (2, 32): (_Tile(32, 128), _Tile(64, 256, 8)),
+    (4, 16): (_Tile(32, 128), _Tile(32, 256, n_stages=1)),
+    (4, 32): (_Tile(32, 128), _Tile(32, 256, 8)),
+}
+# Bytes of shared memory that such a program may take, more than there are before sm_90.
+_WHOLE_ROOM = 200 * 1024
 # Every sequence reads the bias from the cache, so it is as narrow as what it is added to.
 _START = {2: torch.float16, 4: torch.float32}
-# What ROIs are padded to: the largest side of a tile.
+# What ROIs are padded to: a side of a tile divides it, or holds all keys.
 _PADDED = 128
 # Programs of the bias's gradient that fill a GPU; beyond, the batch is not split further.
 _N_PROGRAMS = 4096
 
 _LOG2_E = math.log2(math.e)
-_LN_2 = tl.constexpr(math.log(2.0))
-
-
-@triton.jit
-def _load(pointer, roi, feature, stride, n_rois, n_features):
-    """Load a tile (roi, feature) of one sequence and head; 0 outside."""
-    inside = (roi < n_rois)[:, None] & (feature < n_features)[None, :]
-    return tl.load(pointer + (roi[:, None] * stride + feature[None, :]), mask=inside, other=0.0)
-
-
-@triton.jit
-def _store(pointer, value, roi, feature, stride, n_rois, n_features):
-    inside = (roi < n_rois)[:, None] & (feature < n_features)[None, :]
-    at = pointer + (roi[:, None] * stride + feature[None, :])
-    tl.store(at, value.to(pointer.dtype.element_ty), mask=inside)
-
-
-@triton.jit
-def _kept(present, roi, n_rois):
-    return tl.load(present + roi, mask=roi < n_rois, other=0) != 0
-
-
-@triton.jit
-def _forward_kernel(
-    query, key, value, start, present, mixed, log_sum, n_rois, n_features, n_heads,
-    query_batch, query_head, query_roi, key_batch, key_head, key_roi,
-    value_batch, value_head, value_roi, mixed_batch, mixed_head, mixed_roi,
-    present_batch, present_head, start_head, start_roi, scale,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, PRESENT: tl.constexpr,
-    PRECISION: tl.constexpr,
-):  # fmt: skip
-    batch = tl.program_id(0).to(tl.int64)
-    head = (tl.program_id(1) % n_heads).to(tl.int64)
-    row = (tl.program_id(1) // n_heads) * ROWS + tl.arange(0, ROWS)
-    feature = tl.arange(0, FEATURES)
-    key += batch * key_batch + head * key_head
-    value += batch * value_batch + head * value_head
-    start += head * start_head
-    present += batch * present_batch + head * present_head
-    query += batch * query_batch + head * query_head
-    q = _load(query, row, feature, query_roi, n_rois, n_features)
-    highest = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
-    sums = tl.zeros([ROWS, FEATURES], tl.float32)
-    for first in range(0, n_rois, COLUMNS):
-        column = first + tl.arange(0, COLUMNS)
-        k = _load(key, column, feature, key_roi, n_rois, n_features)
-        v = _load(value, column, feature, value_roi, n_rois, n_features)
-        score = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-        score += tl.load(start + (row[:, None] * start_roi + column[None, :]))
-        if PRESENT:
-            score = tl.where(_kept(present, column, n_rois)[None, :], score, float("-inf"))
-        higher = tl.maximum(highest, tl.max(score, axis=1))
-        # a row that has not met an allowed key yet stays at 0, not at inf - inf
-        pivot = tl.where(higher == float("-inf"), 0.0, higher)
-        weight = tl.exp2(score - pivot[:, None])
-        fade = tl.exp2(highest - pivot)
-        total = total * fade + tl.sum(weight, axis=1)
-        sums = sums * fade[:, None]
-        sums = tl.dot(weight.to(v.dtype), v, sums, input_precision=PRECISION)
-        highest = higher
-    empty = total == 0.0
-    sums = sums / tl.where(empty, 1.0, total)[:, None]
-    mixed += batch * mixed_batch + head * mixed_head
-    _store(mixed, sums, row, feature, mixed_roi, n_rois, n_features)
-    # plus infinity gives such a row weights of 0 in the backward pass
-    log_total = tl.where(empty, float("inf"), highest + tl.log2(tl.where(empty, 1.0, total)))
-    tl.store(log_sum + (batch * n_heads + head) * n_rois + row, log_total, mask=row < n_rois)
-
-
-@triton.jit
-def _query_kernel(
-    query, key, value, start, present, mixed, d_mixed, log_sum, d_query, delta,
-    n_rois, n_features, n_heads,
-    query_batch, query_head, query_roi, key_batch, key_head, key_roi,
-    value_batch, value_head, value_roi, mixed_batch, mixed_head, mixed_roi,
-    d_batch, d_head, d_roi, present_batch, present_head, start_head, start_roi, scale,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, PRESENT: tl.constexpr,
-    PRECISION: tl.constexpr,
-):  # fmt: skip
-    batch = tl.program_id(0).to(tl.int64)
-    head = (tl.program_id(1) % n_heads).to(tl.int64)
-    row = (tl.program_id(1) // n_heads) * ROWS + tl.arange(0, ROWS)
-    feature = tl.arange(0, FEATURES)
-    key += batch * key_batch + head * key_head
-    value += batch * value_batch + head * value_head
-    start += head * start_head
-    present += batch * present_batch + head * present_head
-    query += batch * query_batch + head * query_head
-    own = batch * mixed_batch + head * mixed_head
-    q = _load(query, row, feature, query_roi, n_rois, n_features)
-    out = _load(mixed + own, row, feature, mixed_roi, n_rois, n_features)
-    d_mixed += batch * d_batch + head * d_head
-    d_out = _load(d_mixed, row, feature, d_roi, n_rois, n_features)
-    # what every score's gradient has in common; the other kernels read it
-    shared = tl.sum(out.to(tl.float32) * d_out.to(tl.float32), axis=1)
-    line = (batch * n_heads + head) * n_rois + row
-    tl.store(delta + line, shared, mask=row < n_rois)
-    log_total = tl.load(log_sum + line, mask=row < n_rois, other=float("inf"))
-    d_q = tl.zeros([ROWS, FEATURES], tl.float32)
-    for first in range(0, n_rois, COLUMNS):
-        column = first + tl.arange(0, COLUMNS)
-        k = _load(key, column, feature, key_roi, n_rois, n_features)
-        v = _load(value, column, feature, value_roi, n_rois, n_features)
-        score = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-        score += tl.load(start + (row[:, None] * start_roi + column[None, :]))
-        if PRESENT:
-            score = tl.where(_kept(present, column, n_rois)[None, :], score, float("-inf"))
-        weight = tl.exp2(score - log_total[:, None])
-        d_weight = tl.dot(d_out, tl.trans(v), input_precision=PRECISION)
-        d_score = weight * (d_weight - shared[:, None])
-        d_q = tl.dot(d_score.to(k.dtype), k, d_q, input_precision=PRECISION)
-    _store(d_query + own, d_q * (scale * _LN_2), row, feature, mixed_roi, n_rois, n_features)
-
-
-@triton.jit
-def _key_value_kernel(
-    query, key, value, start, present, d_mixed, log_sum, delta, d_key, d_value,
-    n_rois, n_features, n_heads,
-    query_batch, query_head, query_roi, key_batch, key_head, key_roi,
-    value_batch, value_head, value_roi, mixed_batch, mixed_head, mixed_roi,
-    d_batch, d_head, d_roi, present_batch, present_head, start_head, start_roi, scale,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, PRESENT: tl.constexpr,
-    PRECISION: tl.constexpr,
-):  # fmt: skip
-    batch = tl.program_id(0).to(tl.int64)
-    head = (tl.program_id(1) % n_heads).to(tl.int64)
-    column = (tl.program_id(1) // n_heads) * COLUMNS + tl.arange(0, COLUMNS)
-    feature = tl.arange(0, FEATURES)
-    query += batch * query_batch + head * query_head
-    d_mixed += batch * d_batch + head * d_head
-    start += head * start_head
-    line = (batch * n_heads + head) * n_rois
-    key += batch * key_batch + head * key_head
-    value += batch * value_batch + head * value_head
-    k = _load(key, column, feature, key_roi, n_rois, n_features)
-    v = _load(value, column, feature, value_roi, n_rois, n_features)
-    present += batch * present_batch + head * present_head
-    d_k = tl.zeros([COLUMNS, FEATURES], tl.float32)
-    d_v = tl.zeros([COLUMNS, FEATURES], tl.float32)
-    for first in range(0, n_rois, ROWS):
-        row = first + tl.arange(0, ROWS)
-        q = _load(query, row, feature, query_roi, n_rois, n_features)
-        d_out = _load(d_mixed, row, feature, d_roi, n_rois, n_features)
-        log_total = tl.load(log_sum + line + row, mask=row < n_rois, other=float("inf"))
-        shared = tl.load(delta + line + row, mask=row < n_rois, other=0.0)
-        # keys down and queries across, as the products below need them; so lies ``start``
-        score = tl.dot(k, tl.trans(q), input_precision=PRECISION) * scale
-        score += tl.load(start + (column[:, None] * start_roi + row[None, :]))
-        weight = tl.exp2(score - log_total[None, :])
-        if PRESENT:
-            weight = tl.where(_kept(present, column, n_rois)[:, None], weight, 0.0)
-        d_v = tl.dot(weight.to(d_out.dtype), d_out, d_v, input_precision=PRECISION)
-        d_weight = tl.dot(v, tl.trans(d_out), input_precision=PRECISION)
-        d_score = weight * (d_weight - shared[None, :])
-        d_k = tl.dot(d_score.to(q.dtype), q, d_k, input_precision=PRECISION)
-    own = batch * mixed_batch + head * mixed_head
-    _store(d_key + own, d_k * (scale * _LN_2), column, feature, mixed_roi, n_rois, n_features)
-    _store(d_value + own, d_v, column, feature, mixed_roi, n_rois, n_features)
-
-
-@triton.jit
-def _bias_kernel(
-    query, key, value, start, present, d_mixed, log_sum, delta, d_bias,
-    n_batch, n_slice, n_rois, n_features, n_heads,
-    query_batch, query_head, query_roi, key_batch, key_head, key_roi,
-    value_batch, value_head, value_roi, d_batch, d_head, d_roi,
-    present_batch, present_head, start_head, start_roi, scale,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, FEATURES: tl.constexpr, PRESENT: tl.constexpr,
-    PRECISION: tl.constexpr,
-):  # fmt: skip
-    n_across = tl.cdiv(n_rois, COLUMNS)
-    row = (tl.program_id(0) // n_across) * ROWS + tl.arange(0, ROWS)
-    column = (tl.program_id(0) % n_across) * COLUMNS + tl.arange(0, COLUMNS)
-    head, piece = tl.program_id(1).to(tl.int64), tl.program_id(2)
-    feature = tl.arange(0, FEATURES)
-    first = (piece * n_slice).to(tl.int64)
-    query += head * query_head + first * query_batch
-    key += head * key_head + first * key_batch
-    value += head * value_head + first * value_batch
-    d_mixed += head * d_head + first * d_batch
-    present += head * present_head + first * present_batch
-    line = (first * n_heads + head) * n_rois
-    log_sum += line
-    delta += line
-    start += head * start_head
-    added = tl.load(start + (row[:, None] * start_roi + column[None, :]))
-    total = tl.zeros([ROWS, COLUMNS], tl.float32)
-    for _ in range(tl.minimum(n_slice, n_batch - piece * n_slice)):
-        q = _load(query, row, feature, query_roi, n_rois, n_features)
-        k = _load(key, column, feature, key_roi, n_rois, n_features)
-        v = _load(value, column, feature, value_roi, n_rois, n_features)
-        d_out = _load(d_mixed, row, feature, d_roi, n_rois, n_features)
-        log_total = tl.load(log_sum + row, mask=row < n_rois, other=float("inf"))
-        shared = tl.load(delta + row, mask=row < n_rois, other=0.0)
-        score = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale + added
-        weight = tl.exp2(score - log_total[:, None])
-        if PRESENT:
-            weight = tl.where(_kept(present, column, n_rois)[None, :], weight, 0.0)
-        d_weight = tl.dot(d_out, tl.trans(v), input_precision=PRECISION)
-        total += weight * (d_weight - shared[:, None])
-        query += query_batch
-        key += key_batch
-        value += value_batch
-        d_mixed += d_batch
-        present += present_batch
-        log_sum += n_heads * n_rois
-        delta += n_heads * n_rois
-    own = (piece.to(tl.int64) * n_heads + head) * n_rois * n_rois
-    inside = (row < n_rois)[:, None] & (column < n_rois)[None, :]
-    tl.store(d_bias + own + row[:, None] * n_rois + column[None, :], total, mask=inside)
 
 
 def forward(
@@ -289,13 +101,13 @@ def forward(
     n_batch, n_heads, n_rois, n_features = query.shape
     mixed = _empty_like(query)
     log_sum = torch.empty(query.shape[:3], device=query.device)
-    start = _start(bias, query, mask_diagonal=mask_diagonal)
-    options = _options("forward", query, present)
-    _forward_kernel[(n_batch, n_heads * triton.cdiv(n_rois, options["ROWS"]))](
+    start = _laid(_start(bias, query, mask_diagonal=mask_diagonal), query)
+    options = _options(_TILES[_kind(query)].forward, query, present)
+    forward_kernel[(n_batch, n_heads * triton.cdiv(n_rois, options["ROWS"]))](
         query, key, value, start, _flags(present, query), mixed, log_sum,
         n_rois, n_features, n_heads, *_strides(query), *_strides(key), *_strides(value),
         *_strides(mixed), *_flag_strides(present), *_start_strides(start), scale * _LOG2_E,
-        **options,
+        DEALT=_deals(query), **options,
     )  # fmt: skip
     return mixed, log_sum
 
@@ -320,45 +132,77 @@ def backward(
     d_query, d_key, d_value = (_empty_like(query) for _ in range(3))
     delta = torch.empty(query.shape[:3], device=query.device)
     start = _start(bias, query, mask_diagonal=mask_diagonal)
-    across = start.mT.contiguous()
     flags = _flags(present, query)
     strides = tuple(n for x in (query, key, value) for n in _strides(x))
     sizes = (n_rois, n_features, n_heads)
     last = (*_strides(d_mixed), *_flag_strides(present), *_start_strides(start), scale * _LOG2_E)
-    options = _options("query", query, present)
-    _query_kernel[(n_batch, n_heads * triton.cdiv(n_rois, options["ROWS"]))](
-        query, key, value, start, flags, mixed, d_mixed, log_sum, d_query, delta,
-        *sizes, *strides, *_strides(mixed), *last, **options,
-    )  # fmt: skip
-    options = _options("key_value", query, present)
-    _key_value_kernel[(n_batch, n_heads * triton.cdiv(n_rois, options["COLUMNS"]))](
-        query, key, value, across, flags, d_mixed, log_sum, delta, d_key, d_value,
-        *sizes, *strides, *_strides(mixed), *last, **options,
+    tiles, whole, deals = _TILES[_kind(query)], _whole(query), _deals(query)
+    if whole is None:
+        options = _options(tiles.query, query, present)
+        query_kernel[(n_batch, n_heads * triton.cdiv(n_rois, options["ROWS"]))](
+            query, key, value, _laid(start, query), flags, mixed, d_mixed, log_sum, d_query, delta,
+            *sizes, *strides, *_strides(mixed), *last, DEALT=deals, **options,
+        )  # fmt: skip
+    across = _laid(start.mT, query)
+    options = _options(whole or tiles.key_value, query, present)
+    key_value_kernel[(n_batch, n_heads * triton.cdiv(n_rois, options["COLUMNS"]))](
+        query, key, value, across, flags, mixed, d_mixed, log_sum, delta, d_query, d_key, d_value,
+        *sizes, *strides, *_strides(mixed), *last, WHOLE=whole is not None, DEALT=deals,
+        **options,
     )  # fmt: skip
     if bias is None or not learn_bias:
         return d_query, d_key, d_value, None
-    options = _options("bias", query, present)
+    options = _options(tiles.bias, query, present)
     n_tiles = triton.cdiv(n_rois, options["ROWS"]) * triton.cdiv(n_rois, options["COLUMNS"])
     n_slice = triton.cdiv(n_batch, max(1, _N_PROGRAMS // (n_heads * n_tiles)))
     n_slices = triton.cdiv(n_batch, n_slice)
     parts = torch.empty((n_slices, *bias.shape), device=bias.device)
-    _bias_kernel[(n_tiles, n_heads, n_slices)](
+    bias_kernel[(n_tiles, n_heads, n_slices)](
         query, key, value, start, flags, d_mixed, log_sum, delta, parts, n_batch, n_slice,
         *sizes, *strides, *last, **options,
     )  # fmt: skip
     return d_query, d_key, d_value, parts.sum(0).to(bias.dtype)
 
 
-def _options(kernel: str, query: Tensor, present: Tensor | None) -> dict[str, Any]:
-    """Return what a kernel of a call is compiled with."""
+def _whole(query: Tensor) -> _Tile | None:
+    """Return the tile of a program that has all keys of a sequence, if there is room for it."""
+    fitting = [tile for tile in _WHOLE.get(_kind(query), ()) if tile.columns >= query.shape[2]]
+    # a precise product makes three of one, and takes more registers than there are
+    if not fitting or _precision(query) == "tf32x3":
+        return None
+    return fitting[0] if _room(query.device) >= _WHOLE_ROOM else None
+
+
+def _room(device: torch.device) -> float:
+    """Return the bytes of shared memory that a program can have; on a CPU there is no limit."""
+    if device.type == "cpu":
+        return math.inf
+    return float(max_shared_mem(device.index))
+
+
+def _precision(query: Tensor) -> str:
     precise = query.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest"
-    tile = _TILES[kernel][query.dtype.itemsize]
+    return "tf32x3" if precise else "tf32"
+
+
+def _kind(query: Tensor) -> tuple[int, int]:
+    """Return bytes of a number and features, as tiles hold them."""
+    return query.itemsize, max(16, triton.next_power_of_2(query.shape[3]))
+
+
+def _deals(query: Tensor) -> bool:
+    """Say whether kernels make scores in the order in which a product in tf32 takes them."""
+    return query.itemsize == 4 and _precision(query) == "tf32"
+
+
+def _options(tile: _Tile, query: Tensor, present: Tensor | None) -> dict[str, Any]:
+    """Return what a kernel of a call is compiled with."""
     return {
         "ROWS": tile.rows,
         "COLUMNS": tile.columns,
-        "FEATURES": max(16, triton.next_power_of_2(query.shape[3])),
+        "FEATURES": _kind(query)[1],
         "PRESENT": present is not None,
-        "PRECISION": "tf32x3" if precise else "tf32",
+        "PRECISION": _precision(query),
         "num_warps": tile.n_warps,
         "num_stages": tile.n_stages,
     }
@@ -378,11 +222,19 @@ def _start(bias: Tensor | None, query: Tensor, *, mask_diagonal: bool) -> Tensor
     n_rois = query.shape[2]
     n_padded = triton.cdiv(n_rois, _PADDED) * _PADDED
     shape = (1 if bias is None else len(bias), n_padded, n_padded)
-    start = torch.full(shape, -math.inf, device=query.device, dtype=_START[query.dtype.itemsize])
+    start = torch.full(shape, -math.inf, device=query.device, dtype=_START[query.itemsize])
     start[:, :n_rois, :n_rois] = 0.0 if bias is None else bias.float() * _LOG2_E
     if mask_diagonal:
         start.diagonal(dim1=1, dim2=2).fill_(-math.inf)
     return start
+
+
+def _laid(start: Tensor, query: Tensor) -> Tensor:
+    """Return what is added to scores as a kernel reads it: columns adjacent, dealt if it deals."""
+    if not _deals(query):
+        return start.contiguous()
+    dealt: Tensor = start.unflatten(2, (-1, 2, 4)).mT.flatten(2)
+    return dealt
 
 
 def _adjacent(tensor: Tensor) -> Tensor:
@@ -409,7 +261,7 @@ def _start_strides(start: Tensor) -> tuple[int, int]:
 
 
 def ahead_of_time() -> list[AheadOfTime]:
-    """Return what is compiled without a GPU: 400 ROIs, a bias and absent ROIs.
+    """Return what is compiled without a GPU: 400 ROIs, or 100 and 200; a bias and absent ROIs.
 
     Examples
     --------
@@ -417,38 +269,48 @@ def ahead_of_time() -> list[AheadOfTime]:
     'roi_attention forward, 32 features, bf16'
     """
     kernels = {
-        "forward": ("forward", _forward_kernel),
-        "gradient of queries": ("query", _query_kernel),
-        "gradient of keys and values": ("key_value", _key_value_kernel),
-        "gradient of the bias": ("bias", _bias_kernel),
+        "forward": forward_kernel,
+        "gradient of queries": query_kernel,
+        "gradient of keys and values": key_value_kernel,
+        "gradient of the bias": bias_kernel,
     }
-    return [
-        _case(f"roi_attention {name}, {n_features} features, {dtype}", *kernel, n_features, dtype)
-        for dtype, n_features in (("bf16", 32), ("bf16", 64), ("fp32", 32), ("fp32", 64))
-        for name, kernel in kernels.items()
+    cases = [
+        _case(name, kernel, tile, n_features, n_bytes)
+        for (n_bytes, n_features), tiles in _TILES.items()
+        if n_features != 16
+        for (name, kernel), tile in zip(kernels.items(), tiles)
     ]
+    whole = [
+        _case(f"gradients at once, {n_rois} ROIs", key_value_kernel, tile, 32, n_bytes, n_rois)
+        for n_bytes in (2, 4)
+        for n_rois, tile in zip((100, 200), _WHOLE[n_bytes, 32])
+    ]
+    return cases + [case._replace(oldest=90) for case in whole]
 
 
-def _case(name: str, tiled: str, kernel: Any, n_features: int, dtype: str) -> AheadOfTime:
+def _case(
+    name: str, kernel: Any, tile: _Tile, n_features: int, n_bytes: int, n_rois: int = 400
+) -> AheadOfTime:
+    dtype = {2: "bf16", 4: "fp32"}[n_bytes]
     types = {"present": "*u8", "scale": "fp32"}
     types |= dict.fromkeys(("log_sum", "delta", "d_bias"), "*fp32")
-    types |= {"start": "*fp16" if dtype == "bf16" else "*fp32"}
+    types |= {"start": "*fp16" if n_bytes == 2 else "*fp32"}
     operands = ("query", "key", "value", "mixed", "d_mixed", "d_query", "d_key", "d_value")
     types |= dict.fromkeys(operands, f"*{dtype}")
-    tile = _TILES[tiled][2 if dtype == "bf16" else 4]
     constants: dict[str, Any] = {
-        "ROWS": tile.rows, "COLUMNS": tile.columns,
-        "FEATURES": n_features, "PRESENT": True, "PRECISION": "tf32",
+        "ROWS": tile.rows, "COLUMNS": tile.columns, "FEATURES": n_features, "PRESENT": True,
+        "PRECISION": "tf32", "WHOLE": n_rois < 400, "DEALT": n_bytes == 4,
     }  # fmt: skip
     # Triton sees which strides are multiples of 16 when it compiles for a call; here they are given
-    n_rois, size = 400, 8 * n_features
-    constants |= {"n_features": n_features, "n_heads": 8, "start_head": 512 * 512, "start_roi": 512}
+    size, n_padded = 8 * n_features, triton.cdiv(n_rois, _PADDED) * _PADDED
+    constants |= {"n_features": n_features, "n_heads": 8}
+    constants |= {"start_head": n_padded**2, "start_roi": n_padded}
     for name_of in ("query", "key", "value", "mixed", "d"):
         own = {"batch": n_rois * size, "head": n_features, "roi": size}
         constants |= {f"{name_of}_{axis}": stride for axis, stride in own.items()}
     names = kernel.arg_names
     return AheadOfTime(
-        name,
+        f"roi_attention {name}, {n_features} features, {dtype}",
         kernel,
         {n: types.get(n, "i32") for n in names if n not in constants},
         {n: value for n, value in constants.items() if n in names},

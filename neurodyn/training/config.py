@@ -71,7 +71,7 @@ class TrainingConfig:
         Of several devices: each holds the whole network (``"ddp"``), or its part of the weights,
         gradients and moments of the optimizer between two uses (``"fsdp"``).
     deterministic
-        On CUDA ask for reproducible kernels, which are slower; CPU always is reproducible.
+        On CUDA run reproducible kernels only, which are slower; CPU always is reproducible.
     seed
         Seed of batch order, dropout and sampling.
     validate_every, monitor, monitor_mode, patience, keep_best

@@ -162,12 +162,15 @@ class _Run:
         if is_sharded(training):
             # parts of a network are of no use afterwards: a copy is taken apart
             network = copy.deepcopy(network)
-            self.module = fabric.setup_module(network)
+            self.module: Any = fabric.setup_module(network)
             optimizer = build_optimizer(network, training)
             self.optimizer: Any = fabric.setup_optimizers(optimizer)
         else:
             optimizer = build_optimizer(network, training)
             self.module, self.optimizer = fabric.setup(network, optimizer)
+            if training.n_devices == 1 and training.precision == "32-true":
+                # Fabric's would look through every batch for numbers to convert
+                self.module, self.optimizer = network, optimizer
         self.state = TrainingState(network, optimizer, training, source)
         self._trained = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -200,7 +203,7 @@ class _Run:
             group["lr"] = rate * group["scale"]
         random = torch_random(fabric.device)
         part, share = own_part(fabric, index)
-        batch = fabric.to_device(self.source.gather(part))
+        batch = {name: x.to(fabric.device) for name, x in self.source.gather(part).items()}
         losses = self.objective.loss(self.module, batch, progress)
         fabric.backward(losses["loss"] if share == 1 else losses["loss"] * share)
         values = mean_over_devices(fabric, losses, share)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurodyn.errors import ConfigError
+
 __all__ = [
     "capture_random",
     "deterministic_kernels",
@@ -111,24 +113,42 @@ def random_scope(entropy: Sequence[int], device: torch.device) -> Iterator[None]
 
 @contextlib.contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Ask torch for reproducible kernels for the length of the block.
+    """Make torch use reproducible kernels only, for the length of the block.
 
-    Operations without a reproducible kernel warn and run. cuBLAS reads its workspace setting
-    from the environment, so that is set as well, and put back.
+    cuBLAS reads its workspace setting from the environment, so that is set as well, and put back.
+
+    Raises
+    ------
+    ConfigError
+        If an operation has no reproducible kernel.
     """
     if not wanted:
         yield
         return
     name = "CUBLAS_WORKSPACE_CONFIG"
+    filling: Any = torch.utils.deterministic
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = filling.fill_uninitialized_memory
     added = name not in os.environ
     os.environ.setdefault(name, ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # not merely with warnings: attention then takes a faster backward pass that is not reproducible
+    torch.use_deterministic_algorithms(True)
+    # nothing reads memory before it is written, and filling it takes a launch each time
+    filling.fill_uninitialized_memory = False
     try:
         yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise ConfigError(
+            "an operation of this network has no reproducible kernel",
+            found=str(error).split(". ")[0],
+            hint="TrainingConfig(deterministic=False)",
+        ) from error
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        filling.fill_uninitialized_memory = filled
         if added:
             del os.environ[name]
 

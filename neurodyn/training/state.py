@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from neurodyn.config import to_dict
 from neurodyn.errors import CheckpointMismatchError
 from neurodyn.provenance import versions
+from neurodyn.training import adam
 from neurodyn.training.averaging import WeightAverage
 from neurodyn.training.checkpoint import Checkpoint
 from neurodyn.training.config import TrainingConfig
+from neurodyn.training.devices import is_sharded
 from neurodyn.training.protocols import OrderedSource, Source
 from neurodyn.training.schedules import Monitor
 from neurodyn.training.sharding import as_sharded, load_whole, whole
@@ -181,12 +183,13 @@ def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim
     returns for the name of a parameter; one with ``step_scales``, a number for each entry of the
     first dim of all its parameters, has their steps multiplied by it.
     """
-    build = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+    library: Any = torch.optim if is_sharded(training) else adam
+    build = library.Adam if training.optimizer == "adam" else library.AdamW
     groups = [
         {"params": list(parameters.values()), "scale": scale}
         for scale, parameters in _groups(network).items()
     ]
-    optimizer = build(
+    optimizer: torch.optim.Optimizer = build(
         groups,
         lr=training.learning_rate,
         betas=training.betas,

@@ -166,16 +166,59 @@ def test_half_precision(route, dtype, tolerance):
     agree(found, truth, tolerance)
 
 
-@pytest.mark.parametrize("piece", [1, 4, 7, 100])
-def test_gradients_of_weights_are_summed_in_pieces(piece, monkeypatch):
-    from neurodyn.kernels import triton_gru_scan
+@pytest.mark.parametrize(
+    ("sizes", "order", "n_programs"),
+    [
+        ((1, 1, 1, 16), (0, 1, 2), 528),
+        ((2, 37, 9, 16), (2, 1, 0), 528),
+        ((2, 37, 9, 32), (1, 2, 0), 12),
+        ((4, 5, 70, 16), (0, 2, 1), 1),
+        ((3, 11, 13, 16), (0, 1, 2), 9),
+    ],
+)
+@pytest.mark.parametrize("initial_dtype", [torch.float32, torch.float64])
+def test_gradients_of_weights_are_summed_in_pieces(
+    sizes, order, n_programs, initial_dtype, monkeypatch
+):
+    pytest.importorskip("triton")
+    from neurodyn.kernels import triton_gru_weights
 
-    monkeypatch.setattr(triton_gru_scan, "_PIECE", piece)
+    monkeypatch.setattr(triton_gru_weights, "_N_PROGRAMS", n_programs)
+    monkeypatch.setattr(triton_gru_weights, "_FEWEST_TILES", 1)
+    poison(monkeypatch)
+    *dims, size = sizes
     generator = torch.Generator().manual_seed(0)
-    left = torch.randn(2, 15, 6, generator=generator)[..., :4]
-    right = torch.randn(15, 2, 3, generator=generator).transpose(0, 1)
-    found = triton_gru_scan._summed_products(left, right)
-    torch.testing.assert_close(found, left.mT @ right)
+
+    def normal(width):
+        drawn = torch.randn(*(dims[i] for i in order), width, generator=generator)
+        return drawn.permute(*map(order.index, range(3)), 3)
+
+    d_gates, d_part, hidden = normal(3 * size), normal(size), normal(size)
+    initial = torch.randn(*dims[:2], size, generator=generator).to(initial_dtype)
+    late = sizes[0] % 2 == 0
+    found = triton_gru_weights.gradients(d_gates, d_part, hidden, initial, late, "ieee")
+    first, last = initial.float()[:, :, None], initial.float()[:, :, None]
+    before = torch.cat([first, hidden[:, :, :-1]], 2)
+    if late:
+        before[1::2] = torch.cat([hidden[:, :, 1:], last], 2)[1::2]
+    arriving = torch.cat([d_gates[..., : 2 * size], d_part], -1)
+    expected = torch.einsum("pbtg,pbth->pgh", arriving, before)
+    torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[1], arriving.sum((1, 2)), rtol=1e-4, atol=1e-4)
+
+
+def test_factors_in_tf32_are_rounded_to_nearest():
+    pytest.importorskip("triton")
+    from neurodyn.kernels import triton_gru_weights
+
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(1, 200, 9, 16, generator=generator).abs()
+    d_gates, initial = hidden.repeat(1, 1, 1, 3), torch.zeros(1, 200, 16)
+    given = (d_gates, hidden, hidden, initial, False)
+    exact, rounded = (triton_gru_weights.gradients(*given, how)[0] for how in ("ieee", "tf32"))
+    assert 1e-7 < (rounded / exact - 1.0).abs().mean() < 1e-4
+    # without a bias: cutting off would make -7e-4
+    assert (rounded / exact - 1.0).mean().abs() < 2e-5
 
 
 @pytest.fixture
@@ -215,7 +258,7 @@ def test_columns_apart_and_expanded_gradients(route):
     truth = run("reference", parts.to(torch.float64), torch.ones(1, 2, 3, 16))
     gates = parts.gates.float().transpose(2, 3).contiguous().transpose(2, 3).requires_grad_()
     apart = Parts(gates, *parts.to(torch.float32)[1:])
-    found = run(route, apart, torch.ones(()).expand(1, 2, 3, 16))
+    found = run(route, apart, torch.ones(()).expand(1, 2, 3, 16), precision="ieee")
     agree(found, truth, 1e-5)
 
 
@@ -350,9 +393,9 @@ def test_directions_come_in_pairs():
 
 def test_kernels_are_listed_for_the_compile_report():
     pytest.importorskip("triton")
-    from neurodyn.kernels.triton_gru_scan import ahead_of_time
+    from neurodyn.kernels import triton_gru_scan, triton_gru_weights
 
-    cases = ahead_of_time()
+    cases = triton_gru_scan.ahead_of_time() + triton_gru_weights.ahead_of_time()
     assert len({case.name for case in cases}) == len(cases)
     for case in cases:
         assert {*case.signature, *case.constants} == set(case.kernel.arg_names)

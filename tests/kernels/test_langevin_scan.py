@@ -195,6 +195,19 @@ def test_strides_do_not_matter(route):
     assert_close(both_passes(tensors, others, route), truth, 1e-6)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("most", [1, 2**31 - 1], ids=["copied", "in place"])
+def test_halves_of_a_tensor_are_read_in_any_layout(order, most, poisoned, monkeypatch):
+    triton_langevin_scan = pytest.importorskip("neurodyn.kernels.triton_langevin_scan")
+    monkeypatch.setattr(triton_langevin_scan, "MOST_COUNTERS", most)
+    tensors, others = converted(*make((2, 3, 4, 5)), torch.float32)
+    truth = both_passes(tensors, others, "reference")
+    both = torch.cat([tensors["mean"], tensors["log_variance"]], -1)
+    both = both.permute(*order, 3).contiguous().permute(*map(order.index, range(3)), 3)
+    tensors["mean"], tensors["log_variance"] = both.chunk(2, -1)
+    assert_close(both_passes(tensors, others, "triton"), truth, 1e-5)
+
+
 @pytest.mark.parametrize("route", ["torch", "triton"])
 @pytest.mark.parametrize("used", [0, 1, 2])
 def test_results_may_go_unused(route, used):

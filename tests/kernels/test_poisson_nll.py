@@ -92,6 +92,51 @@ def test_half_precision_and_wider_counts(route, dtype, tolerance, kind, poisoned
     assert_near(found[1:2], truth[1:2], tolerance)
 
 
+@pytest.mark.parametrize("route", FAST)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 8e-3), (torch.float16, 1e-3)])
+@pytest.mark.parametrize(
+    "shape", [(2, 4, 6, 5), (1, 3, 8, 150), (1, 8, 3, 1), (2, 3, 5, 7)], ids=str
+)
+def test_half_precision_without_sums(route, dtype, tolerance, shape, poisoned):
+    log_count, count, observed, held_out, seed = problem(shape, dtype)
+    plain = {"seed": seed, "keep_prob": 0.7, "held_out": held_out}
+    weight = torch.linspace(1, 2, shape[3])
+    for given in ({}, plain, settings(shape, observed, held_out, seed) | {"weight": weight}):
+        found = []
+        for way, leaf in (("reference", log_count.double()), (route, log_count.clone())):
+            leaf.requires_grad_()
+            with forced(way):
+                nll, _ = poisson_nll(leaf, count, statistics=False, **given)
+            nll.sum().backward()
+            found.append((nll.detach(), leaf.grad))
+        assert found[1][1].dtype == dtype
+        assert_near(found[1][:1], found[0][:1], 1e-6)
+        assert_near(found[1][1:], found[0][1:], tolerance)
+
+
+def test_what_is_not_observed_may_be_anything(poisoned):
+    log_count, count, observed, *_ = problem((2, 3, 5, 7))
+    wild = torch.where(observed, log_count, torch.inf)
+    expected = differentiated("triton", log_count, count, 1.0, observed=observed)
+    found = differentiated("triton", wild, count, 1.0, observed=observed)
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_kernel_sums_and_scales_in_few_programs(n_members, monkeypatch, poisoned):
+    from neurodyn.kernels import triton_poisson_nll
+
+    sizes = {"_SUMMED": 16, "_MULTIPLIED": 16, "_N_MULTIPLYING": 4, "_FEWEST_ELEMENTS": 8}
+    for name, size in sizes.items():
+        monkeypatch.setattr(triton_poisson_nll, name, size)
+    log_count, count, observed, held_out, seed = problem((n_members, 5, 13, 37))
+    given = settings(log_count.shape, observed, held_out, seed)
+    factor = torch.linspace(0.5, 2, n_members)
+    truth = differentiated("reference", log_count.double(), count, factor, **given)
+    assert_near(differentiated("triton", log_count, count, factor, **given), truth, 1e-6)
+
+
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("per_member", [True, False])
 def test_weights_multiply(route, per_member):
@@ -118,7 +163,7 @@ def test_everything_counts_without_dropout(route):
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_draws_are_words_of_philox(route):
-    shape, seed = (2, 3, 5, 7), torch.tensor([11, 2**40 + 3])
+    shape, seed = (2, 3, 5, 7), torch.tensor([-11, 2**40 + 3])
     with forced(route):
         kept = dropped_input(torch.ones(shape), seed, 0.6).flatten(1) > 0
     for member in range(2):

@@ -168,6 +168,87 @@ def test_other_memory_orders(route):
     assert_near(found, differentiated(route, straight_ones, bias, present), 1e-6)
 
 
+@pytest.fixture
+def quick_products():
+    """Products of float32 may be rounded on a GPU."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Sides of the tiles of every launch of a backward kernel, by name."""
+    from neurodyn.kernels import triton_roi_attention as calls
+
+    sides = {}
+
+    class Recorded:
+        def __init__(self, name):
+            self.name, self.kernel = name, getattr(calls, name)
+
+        def __getitem__(self, grid):
+            def launch(*arguments, **settings):
+                sides[self.name] = settings["ROWS"], settings["COLUMNS"]
+                return self.kernel[grid](*arguments, **settings)
+
+            return launch
+
+    for name in ("query_kernel", "key_value_kernel"):
+        monkeypatch.setattr(calls, name, Recorded(name))
+    return sides
+
+
+@pytest.mark.parametrize(
+    ("n_rois", "n_features"),
+    [(1, 9), (17, 9), (77, 32), (128, 9), (129, 17), (200, 32), (256, 9)],
+)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float32, 2e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)],
+    ids=str,
+)
+def test_all_keys_in_one_program(
+    n_rois, n_features, dtype, tolerance, quick_products, bfloat16_products, poisoned, launched
+):
+    inputs = problem((3, 1, n_rois, n_features), dtype, absent=True)
+    truth = differentiated("reference", *inputs, torch.float64)
+    assert_near(differentiated("triton", *inputs), truth, tolerance)
+    assert "query_kernel" not in launched
+    assert launched["key_value_kernel"][1] == (128 if n_rois <= 128 else 256)
+
+
+@pytest.mark.parametrize(("biased", "mask_diagonal"), [(True, False), (False, True)])
+def test_all_keys_in_one_program_and_all_present(biased, mask_diagonal, quick_products, poisoned):
+    inputs = problem((2, 2, 40, 32), biased=biased)
+    settings = {"mask_diagonal": mask_diagonal}
+    truth = differentiated("reference", *inputs, torch.float64, **settings)
+    assert_near(differentiated("triton", *inputs, **settings), truth, 2e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_rois", "n_features", "precision", "room"),
+    [
+        (257, 3, "high", math.inf),
+        (5, 33, "high", math.inf),
+        (5, 4, "highest", math.inf),
+        (5, 4, "high", 99 * 1024),
+    ],
+)
+def test_where_not_all_keys_fit(
+    n_rois, n_features, precision, room, quick_products, poisoned, launched, monkeypatch
+):
+    from neurodyn.kernels import triton_roi_attention
+
+    torch.set_float32_matmul_precision(precision)
+    monkeypatch.setattr(triton_roi_attention, "_room", lambda device: room)
+    inputs = problem((2, 1, n_rois, n_features))
+    truth = differentiated("reference", *inputs, torch.float64)
+    assert_near(differentiated("triton", *inputs), truth, 2e-6)
+    assert set(launched) == {"query_kernel", "key_value_kernel"}
+
+
 def test_heads_of_a_roi_lie_together():
     (query, key, value, _), bias, _ = problem((2, 2, 9, 5))
     for route in FAST:

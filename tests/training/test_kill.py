@@ -79,8 +79,10 @@ def kill_and_resume(folder, n_kills, longest, seed, **changes):
 )
 def test_killed_at_random_moments_it_ends_bit_identical(tmp_path, n_kills, n_steps):
     changes = {"n_steps": n_steps, "checkpoint_every": 3, "ema_decay": 0.99}
+    process = toy.in_process(toy.run, tmp_path / "whole", **changes)
+    wait_until_locked(tmp_path / "whole" / "run.lock", process.pid)
     begun = time.monotonic()
-    toy.exit_code(toy.run, tmp_path / "whole", **changes)
+    process.join()
     # So short that the run cannot be over before the last kill.
     longest = 0.6 * (time.monotonic() - begun) / n_kills
     steps = kill_and_resume(tmp_path / "killed", n_kills, longest, seed=n_kills, **changes)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from neurodyn.errors import ConfigError
 from neurodyn.training.randomness import (
     capture_random,
     deterministic_kernels,
@@ -97,3 +98,12 @@ def test_deterministic_kernels_are_asked_for_inside_only(monkeypatch):
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
     with deterministic_kernels(False):
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_kernels_that_are_not_deterministic_are_refused():
+    refused = r"no reproducible kernel[\s\S]*put_[\s\S]*deterministic=False"
+    with pytest.raises(ConfigError, match=refused), deterministic_kernels(True):
+        torch.zeros(3).put_(torch.tensor([0, 1]), torch.ones(2))
+    with pytest.raises(RuntimeError, match="another"), deterministic_kernels(True):
+        raise RuntimeError("another")
+    assert torch.utils.deterministic.fill_uninitialized_memory

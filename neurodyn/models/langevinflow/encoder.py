@@ -72,8 +72,11 @@ class BidirectionalEncoder(nn.Module):
             torch.stack([getattr(self.recurrent, f"{name}_l0{end}") for end in ("", "_reverse")])
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
+        # Columns of ones: one for the bias, more until rows are aligned for the product.
+        n_more = 8 - count.shape[-1] % 8
+        weight = torch.cat([entering, entering_bias.unsqueeze(-1)], -1).flatten(0, 1)
         # Time leads in memory, because the scan takes all trials of a bin at once.
-        bins_first = count.transpose(0, 1).contiguous()
-        gates = functional.linear(bins_first, entering.flatten(0, 1), entering_bias.flatten())
+        bins_first = functional.pad(count.transpose(0, 1), (0, n_more), value=1.0)
+        gates = functional.linear(bins_first, functional.pad(weight, (0, n_more - 1)))
         gates = gates.view(*gates.shape[:2], 2, -1).permute(2, 1, 0, 3)
         return gru_scan(gates, recurrent, recurrent_bias, bidirectional=True)

@@ -315,17 +315,20 @@ def _weights(query: Tensor, read: KeysValues, causal: bool, share: float = 0.0) 
     """Return weights (batch, head, token, read token), a share of them dropped."""
     n_batch, n_heads, n_tokens, size = query.shape
     n_keys = read.key.shape[2]
+    key, known = read.key, read.known
+    # torch goes through a last dimension one by one that is shorter than a vector
+    if n_more := max(VECTOR - n_keys, 0):
+        key = functional.pad(key, (0, 0, 0, n_more))
+        if not causal:
+            real = key.new_ones(1, 1, 1, n_keys, dtype=torch.bool) if known is None else known
+            known = functional.pad(real, (0, n_more))
     bias = query.new_zeros(())
     if causal:
-        bias = query.new_full((n_tokens, n_keys), -torch.inf).triu_(1)
-    if read.known is not None:
-        unknown = query.new_zeros(read.known.shape).masked_fill_(~read.known, -torch.inf)
+        bias = query.new_full((n_tokens, n_keys + n_more), -torch.inf).triu_(1)
+    if known is not None:
+        unknown = query.new_zeros(known.shape).masked_fill_(~known, -torch.inf)
         bias = (bias + unknown).expand(n_batch, n_heads, -1, -1).flatten(0, 1)
-    queries, keys = query.flatten(0, 1), read.key.flatten(0, 1)
-    # torch goes through the last dimension one by one where it is shorter than a vector
-    if short := n_keys < VECTOR:
-        queries, keys, bias = keys, queries, bias.mT if bias.ndim else bias
+    queries, keys = query.flatten(0, 1), key.flatten(0, 1)
     score = torch.baddbmm(bias, queries, keys.mT, alpha=size**-0.5)
-    weights = dropout(score.softmax(-2 if short else -1), share)
-    weights = weights.mT if short else weights
+    weights = dropout(score.softmax(-1), share)[..., :n_keys]
     return weights.view(n_batch, n_heads, n_tokens, n_keys)

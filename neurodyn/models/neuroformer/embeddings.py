@@ -13,11 +13,28 @@ from neurodyn.models.neuroformer.config import NeuroformerConfig
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT
 from neurodyn.models.sinusoids import sinusoids
 
-__all__ = ["OrderCode", "TimeCode", "TokenEmbedding", "rotation_rates"]
+__all__ = ["OrderCode", "TimeCode", "TokenEmbedding", "look_up", "rotation_rates"]
 
 SHORTEST_PERIOD = 2.0
 # Of positions in a sequence, whose length has no bound.
 LONGEST_ORDER = 1000.0
+# Positions whose waves are made once.
+N_KEPT = 256
+
+
+def look_up(table: nn.Embedding, index: Tensor) -> Tensor:
+    """Return rows of a table (..., feature) by their numbers (...), as the table itself does.
+
+    Examples
+    --------
+    >>> look_up(nn.Embedding(3, 4), torch.tensor([[0, 2]])).shape
+    torch.Size([1, 2, 4])
+    """
+    if not index.is_cpu:
+        found: Tensor = table(index)
+        return found
+    # on a CPU its gradient takes half of the time
+    return table.weight.index_select(0, index.flatten()).view(*index.shape, table.embedding_dim)
 
 
 def rotation_rates(config: NeuroformerConfig) -> Tensor | None:
@@ -77,22 +94,30 @@ class OrderCode(nn.Module):
 
     Examples
     --------
-    >>> OrderCode(8)(torch.arange(3)).abs().max().item()
+    >>> OrderCode(8)(0, 3).abs().max().item()
     0.0
     """
+
+    codes: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.mix = nn.Linear(size, size, bias=False)
         nn.init.zeros_(self.mix.weight)
+        self.register_buffer("codes", self._waves(torch.arange(N_KEPT)), persistent=False)
 
-    def forward(self, position: Tensor) -> Tensor:
-        """Return codes (position, feature) of positions (position,)."""
-        size = self.mix.in_features
-        code: Tensor = self.mix(
-            sinusoids(position, size, shortest=SHORTEST_PERIOD, longest=LONGEST_ORDER)
-        )
+    def forward(self, first: int | Tensor, n_tokens: int) -> Tensor:
+        """Return codes (position, feature) of positions from the first on."""
+        if isinstance(first, int) and first + n_tokens <= N_KEPT:
+            waves = self.codes[first : first + n_tokens]
+        else:
+            waves = self._waves(first + torch.arange(n_tokens, device=self.codes.device))
+        code: Tensor = self.mix(waves)
         return code
+
+    def _waves(self, position: Tensor) -> Tensor:
+        size = self.mix.in_features
+        return sinusoids(position, size, shortest=SHORTEST_PERIOD, longest=LONGEST_ORDER)
 
 
 class TokenEmbedding(nn.Module):
@@ -151,12 +176,11 @@ class TokenEmbedding(nn.Module):
             code = self.time(bins)
         else:
             code = functional.embedding(bins - self.first_bin, self.codes)
-        token: Tensor = self.unit(unit) + code
+        token: Tensor = look_up(self.unit, unit) + code
         if self.mark is not None:
             spike = (unit >= FIRST_UNIT)[..., None]
             token = token + self.mark(cast(Tensor, mark)) * spike
         if first is None or self.order is None:
             return token
-        position = first + torch.arange(unit.shape[1], device=unit.device)
-        placed: Tensor = token + self.order(position)
+        placed: Tensor = token + self.order(first, unit.shape[1])
         return placed

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodyn.models.neuroformer.config import NeuroformerConfig
+from neurodyn.models.neuroformer.embeddings import look_up
 from neurodyn.models.neuroformer.packing import Packing
 from neurodyn.models.neuroformer.tokenizer import FIRST_UNIT, PAD
 
@@ -237,7 +238,7 @@ class SpikeHead(nn.Module):
         temperature: float = 1.0,
     ) -> Tensor:
         if self.given is not None:
-            hidden = self.norm(hidden + self.given(bins))
+            hidden = self.norm(hidden + look_up(self.given, bins))
         logits = _tempered(self.unit(hidden), temperature)
         never = None if recorded is None else ~recorded
         if self.canonical:

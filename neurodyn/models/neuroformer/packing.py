@@ -50,4 +50,4 @@ class Packing(NamedTuple):
         """Return what :meth:`pack` was given, with 0 in place of padding."""
         size = feature.shape[-1]
         padded = feature.new_zeros(self.n_rows * self.n_tokens, size)
-        return padded.index_copy(0, self.place, feature).view(self.n_rows, self.n_tokens, size)
+        return padded.index_copy_(0, self.place, feature).view(self.n_rows, self.n_tokens, size)
