@@ -319,7 +319,7 @@ def _weights(query: Tensor, read: KeysValues, causal: bool, share: float = 0.0) 
     # torch goes through a last dimension one by one that is shorter than a vector
     if n_more := max(VECTOR - n_keys, 0):
         key = functional.pad(key, (0, 0, 0, n_more))
-        if not causal:
+        if known is not None or not causal:
             real = key.new_ones(1, 1, 1, n_keys, dtype=torch.bool) if known is None else known
             known = functional.pad(real, (0, n_more))
     bias = query.new_zeros(())

@@ -86,3 +86,16 @@ def test_dropout_with_masks_is_attention_when_little_is_dropped(monkeypatch, vec
     for given, causal in ((read, False), (None, True)):
         trained = block.train()(token, time, given, causal=causal)
         torch.testing.assert_close(trained, block.eval()(token, time, given, causal=causal))
+
+
+@pytest.mark.parametrize("n_tokens", [3, blocks.VECTOR, blocks.VECTOR + 1])
+def test_weights_read_neither_later_tokens_nor_unknown_ones(n_tokens):
+    attention = blocks.Attention(8, 2)
+    token, time = torch.randn(2, n_tokens, 8), torch.zeros(2, n_tokens)
+    known = torch.arange(n_tokens) < torch.tensor([[n_tokens], [1]])
+    read = attention.project(token, time, known)
+    found = attention.weights(token, time, read, causal=True)
+    assert found.shape == (2, 2, n_tokens, n_tokens)
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, 2, n_tokens))
+    assert not found.triu(1).any()
+    assert not found[1, ..., 1:].any()
