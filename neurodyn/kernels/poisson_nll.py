@@ -147,8 +147,7 @@ def _summed(
         held_out = seed = None
     route = choose("poisson_nll", log_count.device, obstacle=_obstacle(log_count))
     if route == "reference":
-        weight = _or_ones(weight, log_count)
-        weight = reference.poisson_weight(weight, tuple(count.shape[1:]), held_out, seed, draw)
+        weight = _of_elements(log_count, count, weight, held_out, seed, draw)
         return reference.poisson_nll(log_count, count, observed, weight)
     made = _Made(torch.is_grad_enabled(), statistics, route)
     inputs = (log_count.contiguous(), count, observed, weight, held_out, seed)
@@ -191,10 +190,19 @@ def _as_weight(weight: Tensor | None, log_count: Tensor) -> Tensor | None:
     return weight.to(wide).expand(n_members, *shape[1:]).contiguous()
 
 
-def _or_ones(weight: Tensor | None, log_count: Tensor) -> Tensor:
-    """Return weights of members where there are none, which only the kernel can do without."""
-    wide = torch.promote_types(log_count.dtype, torch.float32)
-    return log_count.new_ones(len(log_count), dtype=wide) if weight is None else weight
+def _of_elements(
+    log_count: Tensor,
+    count: Tensor,
+    weight: Tensor | None,
+    held_out: Tensor | None,
+    seed: Tensor | None,
+    draw: Draw,
+) -> Tensor:
+    """Return the weight of every element, for what has no kernel that draws it again."""
+    if weight is None:
+        wide = torch.promote_types(log_count.dtype, torch.float32)
+        weight = log_count.new_ones(len(log_count), dtype=wide)
+    return reference.poisson_weight(weight, tuple(count.shape[1:]), held_out, seed, draw)
 
 
 def _obstacle(log_count: Tensor) -> str | None:
@@ -231,8 +239,7 @@ class _PoissonNll(torch.autograd.Function):
                 gradient=made.gradient,
                 statistics=made.statistics,
             )
-        shape, weight = tuple(count.shape[1:]), _or_ones(weight, log_count)
-        weight = reference.poisson_weight(weight, shape, held_out, seed, draw)
+        weight = _of_elements(log_count, count, weight, held_out, seed, draw)
         return _in_torch(log_count, count, observed, weight, made)
 
     @staticmethod

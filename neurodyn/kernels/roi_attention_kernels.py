@@ -74,6 +74,19 @@ def _kept(present, roi, n_rois):
 
 
 @triton.jit
+def _scores(
+    q, k, start, start_roi, row, place, present, column, n_rois, scale,
+    PRESENT: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Score a tile of queries and keys, minus infinity where nobody may look."""
+    score = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
+    score += tl.load(start + (row[:, None] * start_roi + place[None, :]))
+    if PRESENT:
+        score = tl.where(_kept(present, column, n_rois)[None, :], score, float("-inf"))
+    return score
+
+
+@triton.jit
 def forward_kernel(
     query, key, value, start, present, mixed, log_sum, n_rois, n_features, n_heads,
     query_batch, query_head, query_roi, key_batch, key_head, key_roi,
@@ -101,10 +114,9 @@ def forward_kernel(
         column = _dealt(place, DEALT)
         k = _load(key, column, feature, key_roi, n_rois, n_features)
         v = _load(value, place, feature, value_roi, n_rois, n_features)
-        score = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-        score += tl.load(start + (row[:, None] * start_roi + place[None, :]))
-        if PRESENT:
-            score = tl.where(_kept(present, column, n_rois)[None, :], score, float("-inf"))
+        score = _scores(
+            q, k, start, start_roi, row, place, present, column, n_rois, scale, PRESENT, PRECISION
+        )  # fmt: skip
         higher = tl.maximum(highest, tl.max(score, axis=1))
         # a row that has not met an allowed key yet stays at 0, not at inf - inf
         pivot = tl.where(higher == float("-inf"), 0.0, higher)
@@ -160,10 +172,9 @@ def query_kernel(
         column = _dealt(place, DEALT)
         k = _load(key, column, feature, key_roi, n_rois, n_features)
         v = _load(value, column, feature, value_roi, n_rois, n_features)
-        score = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-        score += tl.load(start + (row[:, None] * start_roi + place[None, :]))
-        if PRESENT:
-            score = tl.where(_kept(present, column, n_rois)[None, :], score, float("-inf"))
+        score = _scores(
+            q, k, start, start_roi, row, place, present, column, n_rois, scale, PRESENT, PRECISION
+        )  # fmt: skip
         weight = tl.exp2(score - log_total[:, None])
         d_weight = tl.dot(d_out, tl.trans(v), input_precision=PRECISION)
         d_score = weight * (d_weight - shared[:, None])

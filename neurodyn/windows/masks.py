@@ -102,11 +102,8 @@ def random_levels(
     >>> random_levels((2, 3), torch.device("cpu")).dtype
     torch.int16
     """
-    per_word = torch.int64.itemsize // dtype.itemsize
-    whole = len(shape) > 0 and shape[-1] % per_word == 0
-    # words stand where their numbers will, unless a row ends within a word
-    n_words = (*shape[:-1], shape[-1] // per_word) if whole else (-(-math.prod(shape) // per_word),)
+    n_numbers = math.prod(shape)
+    n_words = -(-n_numbers * dtype.itemsize // torch.int64.itemsize)
     # functional, so that it can be mapped over a population
-    words = torch.randint(-(2**63), 2**63 - 1, n_words, generator=generator, device=device)
-    drawn = words.view(dtype)
-    return drawn if whole else drawn[: math.prod(shape)].view(shape)
+    words = torch.randint(-(2**63), 2**63 - 1, (n_words,), generator=generator, device=device)
+    return words.view(dtype)[:n_numbers].view(shape)
